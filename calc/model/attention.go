@@ -1,0 +1,110 @@
+package model
+
+// QKNorm says how queries and keys are normalised before the scores.
+type QKNorm uint8
+
+const (
+	// NoQKNorm: not at all.
+	NoQKNorm QKNorm = iota
+	// HeadQKNorm: one weight of the head size, shared by all heads.
+	HeadQKNorm
+	// FullQKNorm: one weight over all heads (OLMo-2, MiniMax-M2).
+	FullQKNorm
+)
+
+// Attention is softmax attention with its own key/value heads: MHA, GQA and
+// MQA; full, sliding or chunked; over the sequence or over an encoder.
+type Attention struct {
+	Heads, KVHeads   int64
+	KeyDim, ValueDim int64 // per head
+	// Window is the sliding window or the chunk size in tokens, 0 for full.
+	Window  int64
+	Chunked bool
+	// Cross marks attention over encoder (or image) tokens.
+	Cross bool
+	// SharedFrom is the layer whose cache this one reads, -1 when it owns one.
+	SharedFrom int
+
+	// The rest decides weights only.
+	QKVBias, OutBias bool
+	Norms            QKNorm
+	OutputGate       bool // queries carry a gate: twice the query rows
+	Sinks            bool // one learned logit for each head; no cache
+	Fused            bool // one attn_qkv tensor
+	NoValue          bool // values are the keys (attention_k_eq_v)
+}
+
+// Kind returns full, sliding, chunked or cross.
+func (a *Attention) Kind() Kind {
+	switch {
+	case a.Cross:
+		return KindCross
+	case a.Window == 0:
+		return KindFull
+	case a.Chunked:
+		return KindChunked
+	}
+	return KindSliding
+}
+
+// AppendStores appends keys and values of max(1, KVHeads/tp) heads: with more
+// ranks than heads each rank replicates one.
+func (a *Attention) AppendStores(dst []Store, tp int64) []Store {
+	if a.SharedFrom >= 0 {
+		return dst
+	}
+	g := max(1, a.KVHeads/tp)
+	axis := PerToken
+	if a.Cross {
+		axis = PerEncoderToken
+	}
+	return append(dst,
+		Store{Class: Key, Axis: axis, Elems: g * a.KeyDim, Heads: g, Window: a.Window},
+		Store{Class: Value, Axis: axis, Elems: g * a.ValueDim, Heads: g, Window: a.Window})
+}
+
+// AppendTensors appends projections, biases, norms and sinks.
+func (a *Attention) AppendTensors(dst []Tensor, h int64) []Tensor {
+	q, k, v := a.Heads*a.KeyDim, a.KVHeads*a.KeyDim, a.KVHeads*a.ValueDim
+	if a.OutputGate {
+		q *= 2
+	}
+	owns := a.SharedFrom < 0
+	if a.Fused {
+		dst = append(dst, Matrix("attn_qkv.weight", q+k+v, h).With(ByColumn))
+		if a.QKVBias {
+			dst = append(dst, Vec("attn_qkv.bias", Bias, q+k+v).With(ByColumn))
+		}
+	} else {
+		dst = append(dst, Matrix("attn_q.weight", q, h).With(ByColumn))
+		if owns {
+			dst = append(dst, Matrix("attn_k.weight", k, h).KV(a.KVHeads))
+			if !a.NoValue {
+				dst = append(dst, Matrix("attn_v.weight", v, h).KV(a.KVHeads))
+			}
+		}
+		if a.QKVBias {
+			dst = append(dst, Vec("attn_q.bias", Bias, q).With(ByColumn))
+			if owns {
+				dst = append(dst, Vec("attn_k.bias", Bias, k).KV(a.KVHeads), Vec("attn_v.bias", Bias, v).KV(a.KVHeads))
+			}
+		}
+	}
+	dst = append(dst, Matrix("attn_output.weight", h, a.Heads*a.ValueDim).With(ByRow))
+	if a.OutBias {
+		dst = append(dst, Vec("attn_output.bias", Bias, h))
+	}
+	switch a.Norms {
+	case HeadQKNorm:
+		dst = append(dst, Vec("attn_q_norm.weight", Norm, a.KeyDim))
+		if owns {
+			dst = append(dst, Vec("attn_k_norm.weight", Norm, a.KeyDim))
+		}
+	case FullQKNorm:
+		dst = append(dst, Vec("attn_q_norm.weight", Norm, a.Heads*a.KeyDim), Vec("attn_k_norm.weight", Norm, k))
+	}
+	if a.Sinks {
+		dst = append(dst, Vec("attn_sinks.weight", Vector, a.Heads).With(ByColumn))
+	}
+	return dst
+}

@@ -1,0 +1,3 @@
+module hwledger
+
+go 1.26.8
