@@ -50,7 +50,10 @@ type Term struct {
 	// Low and High bound Bytes; both 0 for a term without a range.
 	Low, High Bytes
 	// On are the device indices that hold the term; empty for the host.
-	On         []int
+	On []int
+	// Outside marks what the engine takes beside its own budget, such as CUDA
+	// graphs captured after the pool was sized (vLLM before v0.21).
+	Outside    bool
 	Formula    string
 	Inputs     []Input
 	Confidence Confidence

@@ -1,0 +1,22 @@
+package engine
+
+// Stages cuts layers into pp contiguous pipeline stages and returns each
+// stage's first layer and the layer after its last. A remainder goes to the
+// stages before the last one, from the back, because the last also holds the
+// output head (vLLM distributed/utils.py get_pp_indices).
+func Stages(layers, pp int) [][2]int {
+	sizes := make([]int, pp)
+	for i := range sizes {
+		sizes[i] = layers / pp
+	}
+	for i, rest := 2, layers%pp; rest > 0 && pp > 1; i, rest = i+1, rest-1 {
+		sizes[(pp-i+pp)%pp]++
+	}
+	out := make([][2]int, pp)
+	at := 0
+	for i, n := range sizes {
+		out[i] = [2]int{at, at + n}
+		at += n
+	}
+	return out
+}
