@@ -1,0 +1,63 @@
+package safetensors
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"hwledger/calc/model"
+)
+
+// Index is model.safetensors.index.json: which file holds which tensor.
+type Index struct {
+	// TotalSize is the bytes of all tensors as the writer counted them, 0
+	// when it did not say. Some writers count a shared tensor twice.
+	TotalSize int64
+	// Files are the names of all parts, in order.
+	Files []string
+	// Tensors is the number of tensors listed.
+	Tensors int
+}
+
+// maxFiles is the most parts a checkpoint may have.
+const maxFiles = 10_000
+
+// ParseIndex reads an index. Names of parts must be plain file names: an index
+// cannot point outside its directory.
+func ParseIndex(raw []byte) (*Index, error) {
+	const name = "model.safetensors.index.json"
+	var doc struct {
+		Metadata map[string]any    `json:"metadata"`
+		Map      map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return nil, &model.Error{Code: model.MalformedFile, Field: name, Message: "not an index of tensors", Err: err}
+	}
+	if len(doc.Map) == 0 {
+		return nil, model.Errorf(model.MalformedFile, name, "weight_map is missing or empty")
+	}
+	x := &Index{Tensors: len(doc.Map)}
+	if v, ok := doc.Metadata["total_size"].(float64); ok && v >= 0 && v < 1<<62 {
+		x.TotalSize = int64(v)
+	}
+	seen := map[string]bool{}
+	for _, f := range doc.Map {
+		if seen[f] {
+			continue
+		}
+		if !plain(f) {
+			return nil, model.Errorf(model.MalformedFile, name, "names %.80q, which is not a plain file name", f)
+		}
+		if seen[f] = true; len(seen) > maxFiles {
+			return nil, model.Errorf(model.MalformedFile, name, "lists more than %d files", maxFiles)
+		}
+		x.Files = append(x.Files, f)
+	}
+	slices.Sort(x.Files)
+	return x, nil
+}
+
+// plain reports whether f names a file in the same directory.
+func plain(f string) bool {
+	return f != "" && f[0] != '.' && len(f) <= 255 && !strings.ContainsAny(f, "/\\:\x00") && strings.HasSuffix(f, ".safetensors")
+}
