@@ -27,11 +27,18 @@ type Attention struct {
 
 	// The rest decides weights only.
 	QKVBias, OutBias bool
+	NoKeyBias        bool // of the three only the key has none (Whisper)
 	Norms            QKNorm
 	OutputGate       bool // queries carry a gate: twice the query rows
 	Sinks            bool // one learned logit for each head; no cache
 	Fused            bool // one attn_qkv tensor
 	NoValue          bool // values are the keys (attention_k_eq_v)
+	// In is the number of features that queries, keys and values are computed
+	// from, 0 for the hidden size (Zamba2 concatenates two hidden rows).
+	In int64
+	// Weightless marks a layer that applies another layer's weights but keeps
+	// its own cache (the repeated blocks of Zamba2).
+	Weightless bool
 }
 
 // Kind returns full, sliding, chunked or cross.
@@ -65,28 +72,38 @@ func (a *Attention) AppendStores(dst []Store, tp int64) []Store {
 
 // AppendTensors appends projections, biases, norms and sinks.
 func (a *Attention) AppendTensors(dst []Tensor, h int64) []Tensor {
+	if a.Weightless {
+		return dst
+	}
+	in := h
+	if a.In > 0 {
+		in = a.In
+	}
 	q, k, v := a.Heads*a.KeyDim, a.KVHeads*a.KeyDim, a.KVHeads*a.ValueDim
 	if a.OutputGate {
 		q *= 2
 	}
 	owns := a.SharedFrom < 0
 	if a.Fused {
-		dst = append(dst, Matrix("attn_qkv.weight", q+k+v, h).With(ByColumn))
+		dst = append(dst, Matrix("attn_qkv.weight", q+k+v, in).With(ByColumn))
 		if a.QKVBias {
 			dst = append(dst, Vec("attn_qkv.bias", Bias, q+k+v).With(ByColumn))
 		}
 	} else {
-		dst = append(dst, Matrix("attn_q.weight", q, h).With(ByColumn))
+		dst = append(dst, Matrix("attn_q.weight", q, in).With(ByColumn))
 		if owns {
-			dst = append(dst, Matrix("attn_k.weight", k, h).KV(a.KVHeads))
+			dst = append(dst, Matrix("attn_k.weight", k, in).KV(a.KVHeads))
 			if !a.NoValue {
-				dst = append(dst, Matrix("attn_v.weight", v, h).KV(a.KVHeads))
+				dst = append(dst, Matrix("attn_v.weight", v, in).KV(a.KVHeads))
 			}
 		}
 		if a.QKVBias {
 			dst = append(dst, Vec("attn_q.bias", Bias, q).With(ByColumn))
 			if owns {
-				dst = append(dst, Vec("attn_k.bias", Bias, k).KV(a.KVHeads), Vec("attn_v.bias", Bias, v).KV(a.KVHeads))
+				if !a.NoKeyBias {
+					dst = append(dst, Vec("attn_k.bias", Bias, k).KV(a.KVHeads))
+				}
+				dst = append(dst, Vec("attn_v.bias", Bias, v).KV(a.KVHeads))
 			}
 		}
 	}

@@ -21,6 +21,11 @@ type FFN struct {
 	ExpertBias bool
 	// PlainExperts: experts without a gate matrix (Nemotron-H).
 	PlainExperts bool
+	// Latent is the width that routed experts work on when it is not the
+	// hidden size: one projection down to it and one back are shared by all
+	// experts (Nemotron-3-Super, Kimi K3). LatentNorm: with a norm on it.
+	Latent     int64
+	LatentNorm bool
 }
 
 // MoE reports whether the layer routes tokens to experts.
@@ -40,13 +45,20 @@ func (f FFN) AppendTensors(dst []Tensor, h int64) []Tensor {
 	if f.Experts == 0 {
 		return dst
 	}
-	e, k, w := f.Experts, f.TopK, f.ExpertWidth
+	e, k, w, hidden := f.Experts, f.TopK, f.ExpertWidth, h
 	dst = append(dst, Matrix("ffn_gate_inp.weight", e, h).As(Router))
 	if f.RouterBias {
 		dst = append(dst, Vec("ffn_gate_inp.bias", Router, e))
 	}
 	if f.RouterCorrection {
 		dst = append(dst, Vec("exp_probs_b.bias", Router, e))
+	}
+	if f.Latent > 0 {
+		dst = append(dst, Matrix("ffn_latent_down.weight", f.Latent, hidden), Matrix("ffn_latent_up.weight", hidden, f.Latent))
+		if f.LatentNorm {
+			dst = append(dst, Vec("ffn_latent_norm.weight", Norm, f.Latent))
+		}
+		h = f.Latent
 	}
 	if !f.PlainExperts {
 		dst = append(dst, Matrix("ffn_gate_exps.weight", w, h).With(ByColumn).Stack(e, k))
@@ -63,9 +75,9 @@ func (f FFN) AppendTensors(dst []Tensor, h int64) []Tensor {
 		dst = append(dst, bias("ffn_gate_exps.bias", w, ByColumn), bias("ffn_up_exps.bias", w, ByColumn), bias("ffn_down_exps.bias", h, Replicated))
 	}
 	if f.SharedWidth > 0 {
-		dst = appendMLP(dst, "_shexp", h, f.SharedWidth, !f.PlainExperts, false, SharedExpert)
+		dst = appendMLP(dst, "_shexp", hidden, f.SharedWidth, !f.PlainExperts, false, SharedExpert)
 		if f.SharedGate {
-			dst = append(dst, Vec("ffn_gate_inp_shexp.weight", Router, h))
+			dst = append(dst, Vec("ffn_gate_inp_shexp.weight", Router, hidden))
 		}
 	}
 	return dst

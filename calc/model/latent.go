@@ -18,6 +18,7 @@ type MLA struct {
 	QLoRARank, KVLoRARank    int64 // QLoRARank 0: a plain query projection
 	NopeDim, RopeDim, ValDim int64
 	Indexer                  *Indexer
+	OutputGate               bool // a gate on the heads' outputs (Kimi K3)
 }
 
 // Kind returns KindMLA.
@@ -59,6 +60,9 @@ func (m *MLA) AppendTensors(dst []Tensor, h int64) []Tensor {
 		Vec("attn_kv_a_norm.weight", Norm, m.KVLoRARank),
 		Matrix("attn_kv_b.weight", m.Heads*(m.NopeDim+m.ValDim), m.KVLoRARank).With(ByColumn),
 		Matrix("attn_output.weight", h, m.Heads*m.ValDim).With(ByRow))
+	if m.OutputGate {
+		dst = append(dst, Matrix("attn_gate.weight", m.Heads*m.ValDim, h).With(ByColumn))
+	}
 	if x := m.Indexer; x != nil && !x.Shared {
 		dst = append(dst,
 			Matrix("indexer.attn_q_b.weight", x.Heads*x.HeadDim, qin),

@@ -67,7 +67,14 @@ func (g *GatedDelta) AppendStores(dst []Store, tp int64) []Store {
 }
 
 // KDA is Kimi delta attention.
-type KDA struct{ Heads, HeadDim, Conv int64 }
+type KDA struct {
+	Heads, HeadDim, Conv int64
+	// FullRankGate: the output gate is one matrix instead of a low-rank pair
+	// (Kimi K3).
+	FullRankGate bool
+	// DecayRows is the stored length of A_log when it is not one for each head.
+	DecayRows int64
+}
 
 // Kind returns KindKDA.
 func (*KDA) Kind() Kind { return KindKDA }
@@ -108,10 +115,13 @@ func (s *ShortConv) AppendStores(dst []Store, tp int64) []Store {
 
 // RWKV is the time mix of RWKV-5 to RWKV-7 with its channel mix's shift.
 type RWKV struct {
+	// Version is 5, 6 or 7; 0 means 7.
+	Version          int64
 	Hidden, HeadSize int64
 	Shifts           int64 // token-shift rows kept, 2 unless the file says so
 	// Ranks are the low-rank sizes of decay, in-context rate, value residual
-	// and gate (RWKV-7).
+	// and gate (RWKV-7); of decay and token shift (RWKV-6). The first layer of
+	// RWKV-7 has no value residual: rank 0.
 	Ranks [4]int64
 }
 
@@ -126,7 +136,12 @@ func (r *RWKV) AppendStores(dst []Store, tp int64) []Store {
 }
 
 // RGLRU is the real-gated linear recurrent unit of RecurrentGemma.
-type RGLRU struct{ Width, Conv int64 }
+type RGLRU struct {
+	Width, Conv int64
+	// Heads is the number of diagonal blocks of the two gate matrices; 0 when
+	// the weights come from a header.
+	Heads int64
+}
 
 // Kind returns KindRGLRU.
 func (*RGLRU) Kind() Kind { return KindRGLRU }

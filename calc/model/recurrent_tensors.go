@@ -73,13 +73,20 @@ func (k *KDA) AppendTensors(dst []Tensor, h int64) []Tensor {
 	for _, n := range [...][2]string{{"attn_q.weight", "ssm_conv1d_q.weight"}, {"attn_k.weight", "ssm_conv1d_k.weight"}, {"attn_v.weight", "ssm_conv1d_v.weight"}} {
 		dst = append(dst, Matrix(n[0], p, h).With(ByColumn), Matrix(n[1], p, k.Conv).As(Conv).With(ByColumn))
 	}
-	return append(dst,
+	decay := k.Heads
+	if k.DecayRows > 0 {
+		decay = k.DecayRows
+	}
+	dst = append(dst,
 		Matrix("ssm_f_a.weight", d, h), Matrix("ssm_f_b.weight", p, d).With(ByColumn),
 		Matrix("ssm_beta.weight", k.Heads, h).With(ByColumn),
-		Vec("ssm_a", Vector, k.Heads).With(ByColumn), Vec("ssm_dt.bias", Bias, p).With(ByColumn),
-		Matrix("ssm_g_a.weight", d, h), Matrix("ssm_g_b.weight", p, d).With(ByColumn),
-		Vec("ssm_norm.weight", Norm, d),
-		Matrix("attn_output.weight", h, p).With(ByRow))
+		Vec("ssm_a", Vector, decay).With(ByColumn), Vec("ssm_dt.bias", Bias, p).With(ByColumn))
+	if k.FullRankGate {
+		dst = append(dst, Matrix("ssm_g.weight", p, h).With(ByColumn))
+	} else {
+		dst = append(dst, Matrix("ssm_g_a.weight", d, h), Matrix("ssm_g_b.weight", p, d).With(ByColumn))
+	}
+	return append(dst, Vec("ssm_norm.weight", Norm, d), Matrix("attn_output.weight", h, p).With(ByRow))
 }
 
 // AppendTensors appends the fused query/key/value, the output gate, the
@@ -104,18 +111,21 @@ func (s *ShortConv) AppendTensors(dst []Tensor, h int64) []Tensor {
 	return dst
 }
 
-// AppendTensors appends the RWKV-7 time mix: four square projections, the
-// low-rank pairs and the small vectors. The channel mix is added by the
-// family that reads the configuration.
+// AppendTensors appends the time mix of the version. The channel mix and the
+// norms are added by the family that reads the configuration.
 func (r *RWKV) AppendTensors(dst []Tensor, h int64) []Tensor {
-	for i, n := range [...]string{"w", "a", "v"} {
-		dst = append(dst, Vec("time_mix_"+n+"0.weight", Vector, h),
-			Matrix("time_mix_"+n+"1.weight", r.Ranks[i], h), Matrix("time_mix_"+n+"2.weight", h, r.Ranks[i]))
-	}
-	dst = append(dst, Matrix("time_mix_g1.weight", r.Ranks[3], h), Matrix("time_mix_g2.weight", h, r.Ranks[3]),
-		Matrix("time_mix_lerp_fused.weight", 6, h).As(Vector))
-	for _, n := range [...]string{"k_k", "k_a", "r_k"} {
-		dst = append(dst, Vec("time_mix_"+n+".weight", Vector, h))
+	switch r.Version {
+	case 5:
+		dst = r.appendFixed(dst, h, 4)
+	case 6:
+		shift := r.Ranks[1]
+		dst = append(dst,
+			Matrix("time_mix_lerp_fused.weight", 6, h).As(Vector),
+			Matrix("time_mix_w1.weight", 5*shift, h), Matrix("time_mix_w2.weight", h, 5*shift),
+			Matrix("time_mix_decay_w1.weight", r.Ranks[0], h), Matrix("time_mix_decay_w2.weight", h, r.Ranks[0]))
+		dst = r.appendFixed(dst, h, 0)
+	default:
+		dst = r.appendLowRank(dst, h)
 	}
 	for _, n := range [...]string{"key", "value", "receptance"} {
 		dst = append(dst, Matrix("time_mix_"+n+".weight", h, h).With(ByColumn))
@@ -124,14 +134,48 @@ func (r *RWKV) AppendTensors(dst []Tensor, h int64) []Tensor {
 		Vec("time_mix_ln.weight", Norm, h), Vec("time_mix_ln.bias", Norm, h))
 }
 
+// appendFixed appends what RWKV-5 and RWKV-6 share: decay and bonus of each
+// channel, the gate, and as many token-shift vectors as given.
+func (r *RWKV) appendFixed(dst []Tensor, h int64, shifts int64) []Tensor {
+	if shifts > 0 {
+		dst = append(dst, Matrix("time_mix_lerp.weight", shifts, h).As(Vector))
+	}
+	return append(dst,
+		Vec("time_mix_decay.weight", Vector, h), Vec("time_mix_first.weight", Vector, h),
+		Matrix("time_mix_gate.weight", h, h).With(ByColumn))
+}
+
+// appendLowRank appends RWKV-7's low-rank pairs and small vectors.
+func (r *RWKV) appendLowRank(dst []Tensor, h int64) []Tensor {
+	for i, n := range [...]string{"w", "a", "v"} {
+		if r.Ranks[i] == 0 {
+			continue
+		}
+		dst = append(dst, Vec("time_mix_"+n+"0.weight", Vector, h),
+			Matrix("time_mix_"+n+"1.weight", r.Ranks[i], h), Matrix("time_mix_"+n+"2.weight", h, r.Ranks[i]))
+	}
+	dst = append(dst, Matrix("time_mix_g1.weight", r.Ranks[3], h), Matrix("time_mix_g2.weight", h, r.Ranks[3]),
+		Matrix("time_mix_lerp_fused.weight", 6, h).As(Vector))
+	for _, n := range [...]string{"k_k", "k_a", "r_k"} {
+		dst = append(dst, Vec("time_mix_"+n+".weight", Vector, h))
+	}
+	return dst
+}
+
 // AppendTensors appends the two input branches, the convolution, the gates,
 // the decay and the output.
 func (r *RGLRU) AppendTensors(dst []Tensor, h int64) []Tensor {
 	w := r.Width
-	return append(dst,
+	dst = append(dst,
 		Matrix("rec_x.weight", w, h).With(ByColumn), Vec("rec_x.bias", Bias, w).With(ByColumn),
 		Matrix("rec_y.weight", w, h).With(ByColumn), Vec("rec_y.bias", Bias, w).With(ByColumn),
-		Matrix("rec_conv1d.weight", w, r.Conv).As(Conv).With(ByColumn), Vec("rec_conv1d.bias", Bias, w).With(ByColumn),
+		Matrix("rec_conv1d.weight", w, r.Conv).As(Conv).With(ByColumn), Vec("rec_conv1d.bias", Bias, w).With(ByColumn))
+	if r.Heads > 0 {
+		for _, n := range [...]string{"rec_input_gate", "rec_a_gate"} {
+			dst = append(dst, Matrix(n+".weight", w, w/r.Heads).With(ByColumn), Vec(n+".bias", Bias, w).With(ByColumn))
+		}
+	}
+	return append(dst,
 		Vec("rec_a", Vector, w).With(ByColumn),
 		Matrix("rec_out.weight", h, w).With(ByRow), Vec("rec_out.bias", Bias, h))
 }
