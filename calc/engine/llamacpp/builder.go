@@ -1,0 +1,138 @@
+package llamacpp
+
+import (
+	"hwledger/calc/model"
+	"hwledger/calc/model/ggml"
+)
+
+// attnInput are the inputs of one attention cache: where rows are written,
+// which cells each token sees, and how quantized rows are rotated.
+type attnInput struct {
+	cells            int64
+	kIdx, vIdx, mask id
+	kRot, vRot       id
+	kRotDim, vRotDim int64
+	built            bool
+}
+
+// builder makes the worst-case prompt graph of a model: n_ubatch tokens over
+// all sequences, the whole cache, the most logits rows. Only sizes and
+// lifetimes are kept. (llama_context::sched_reserve, src/models)
+type builder struct {
+	g graph
+	m *model.Model
+	s *settings
+	q quirks
+
+	tokens, seqs, outputs int64
+	streams               int64
+	d                     int64
+
+	pos, outIDs, rsCopy id
+	full, swa           attnInput
+	valueResidual       id // RWKV-7: the first layer's value, used by all others
+	gateOf              id // the queries that carry the output gate
+}
+
+func newBuilder(m *model.Model, s *settings, host int8, seqs int64) *builder {
+	b := &builder{m: m, s: s, q: quirksOf(m.Arch), d: m.Hidden, seqs: seqs, streams: s.streams}
+	b.tokens = pad(min(s.nCtx, s.nUBatch), seqs)
+	b.outputs = min(s.nCtx, s.nUBatch, s.nOutputs)
+	b.g.host, b.g.dev = host, host
+	b.g.nodes = make([]node, 0, 256)
+	b.g.src = make([]id, 0, 512)
+	b.pos, b.outIDs, b.rsCopy, b.valueResidual = none, none, none, none
+	b.full.cells, b.swa.cells = s.nCtxSeq, s.cellsSWA
+	return b
+}
+
+// rows is the shape of n features for every token.
+func (b *builder) rows(n int64) shape { return shape{n, b.tokens, 1, 1} }
+
+// embed appends the token embedding.
+func (b *builder) embed() id {
+	tok := b.g.in(4, shape{b.tokens, 1, 1, 1})
+	x := b.g.op(b.rows(b.d), tok)
+	// Ready-made embeddings are an input whether or not they are used.
+	b.g.in(4, b.rows(b.d))
+	if b.s.rules.mixedInputs {
+		// A second path for batches that mix tokens and embeddings is always
+		// in the graph.
+		tokens := b.g.in(4, shape{b.tokens, 1, 1, 1})
+		slots := b.g.in(8, shape{b.tokens, 1, 1, 1})
+		mixed := b.g.in(4, b.rows(b.d))
+		rows := b.g.op(b.rows(b.d), tokens)
+		dst := b.g.op(b.rows(b.d), mixed)
+		b.g.push(node{shape: b.rows(b.d), elem: 4, root: dst}, rows, slots, dst)
+	}
+	if b.q.scaleEmbd {
+		if b.s.rules.mixedInputs && b.q.scaleByRow {
+			x = b.g.same(x, b.g.in(4, shape{1, b.tokens, 1, 1}))
+		} else {
+			x = b.g.same(x)
+		}
+	}
+	return x
+}
+
+// norm appends a normalisation with its weight, and bias for LayerNorm.
+func (b *builder) norm(x id) id {
+	if b.q.layerNorm {
+		n := b.g.op(b.g.shape(x), x)
+		return b.g.same(b.g.same(n))
+	}
+	return b.g.same(b.g.same(x))
+}
+
+// linear appends a matrix product of out features for each token of x.
+func (b *builder) linear(x id, out int64, bias bool) id {
+	s := b.g.shape(x)
+	s[0] = out
+	y := b.g.op(s, x)
+	if bias {
+		y = b.g.same(y)
+	}
+	return y
+}
+
+// positions returns the token positions, which rotary embeddings read.
+func (b *builder) positions() id {
+	if b.pos == none {
+		b.pos = b.g.in(4, shape{b.tokens * b.q.posPerToken(), 1, 1, 1})
+	}
+	return b.pos
+}
+
+// head appends the final norm and the logits.
+func (b *builder) head(x id) {
+	x = b.g.keep(b.norm(x))
+	y := b.g.op(shape{b.m.Vocab, b.g.shape(x)[1], 1, 1}, x)
+	if b.q.finalSoftcap {
+		y = b.g.same(b.g.same(b.g.same(y)))
+	} else if b.q.scaleLogits {
+		y = b.g.same(y)
+	}
+	b.g.keep(y)
+}
+
+// pick keeps the rows that logits are wanted for, in the last layer; the
+// graph does so even when all are.
+func (b *builder) pick(x id) id {
+	if b.outIDs == none {
+		b.outIDs = b.g.in(4, shape{b.outputs, 1, 1, 1})
+	}
+	return b.g.op(shape{b.g.shape(x)[0], b.outputs, 1, 1}, x, b.outIDs)
+}
+
+// rotation returns the width of the Hadamard rotation of a quantized cache
+// whose heads have n elements, 0 for none. (llama_kv_cache, attn_rot_k)
+func rotation(t ggml.Type, n int64, widest bool) int64 {
+	if !quantized(t) || n == 0 || n%64 != 0 {
+		return 0
+	}
+	r := int64(64)
+	for widest && n%(2*r) == 0 {
+		r *= 2
+	}
+	return r
+}

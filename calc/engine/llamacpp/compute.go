@@ -1,0 +1,108 @@
+package llamacpp
+
+import "hwledger/calc/model"
+
+// computeBuffers returns the compute buffer of every backend.
+func (s *settings) computeBuffers(m *model.Model, align []int64) []int64 {
+	seqs := s.nSeq
+	b := newBuilder(m, s, s.placed.host, seqs)
+	b.build(s.representative(m))
+	return simulate(&b.g, align, s.copies())
+}
+
+// copies is how many copies of every input pipeline parallelism keeps: with
+// several devices that hold everything. (llama_context, GGML_SCHED_MAX_COPIES)
+func (s *settings) copies() int {
+	p := &s.placed
+	if p.devices > 1 && p.all && s.pipeline && s.offloadKQV && p.expr == "" && p.cpuMoE == 0 && !p.rows {
+		return 4
+	}
+	return 1
+}
+
+// representative picks the layers that decide the peak: every pair of
+// neighbouring layer shapes, twice, and the last layer.
+func (s *settings) representative(m *model.Model) []int {
+	n := len(m.Layers)
+	out := make([]int, 0, 16)
+	type pair struct{ a, b int }
+	kinds := make([]shapeKey, 0, 8)
+	seen := make([]pair, 0, 16)
+	prev := -1
+	for i := range n {
+		k := kindOf(m, s, i)
+		x := -1
+		for j := range kinds {
+			if kinds[j] == k {
+				x = j
+				break
+			}
+		}
+		if x < 0 {
+			kinds = append(kinds, k)
+			x = len(kinds) - 1
+		}
+		count := 0
+		for _, p := range seen {
+			if p == (pair{prev, x}) {
+				count++
+			}
+		}
+		if count < 2 || i == n-1 {
+			seen = append(seen, pair{prev, x})
+			out = append(out, i)
+		}
+		prev = x
+	}
+	return out
+}
+
+// shapeKey tells layers of different shape or place apart.
+type shapeKey struct {
+	mixer  [2]any
+	ffn    model.FFN
+	dev    int8
+	expert int8
+	swa    bool
+}
+
+func kindOf(m *model.Model, s *settings, i int) shapeKey {
+	l := &m.Layers[i]
+	k := shapeKey{ffn: l.FFN, dev: s.placed.layer(i), swa: s.cache[i].swa}
+	k.expert = s.placed.expert(i, k.dev)
+	for j, x := range l.Mixers {
+		if j < 2 {
+			k.mixer[j] = mixerKey(x)
+		}
+	}
+	return k
+}
+
+// mixerKey returns a comparable copy of a mixer.
+func mixerKey(x model.Mixer) any {
+	switch x := x.(type) {
+	case *model.Attention:
+		a := *x
+		a.SharedFrom = min(a.SharedFrom, 0)
+		return a
+	case *model.MLA:
+		a := *x
+		a.Indexer = nil
+		return a
+	case *model.Mamba1:
+		return *x
+	case *model.Mamba2:
+		return *x
+	case *model.GatedDelta:
+		return *x
+	case *model.KDA:
+		return *x
+	case *model.ShortConv:
+		return *x
+	case *model.RWKV:
+		return *x
+	case *model.Lightning:
+		return *x
+	}
+	return x.Kind()
+}

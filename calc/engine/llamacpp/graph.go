@@ -1,0 +1,120 @@
+package llamacpp
+
+// shape is a tensor's sizes, innermost first, as ggml counts them.
+type shape [4]int64
+
+func (s shape) elems() int64 { return s[0] * s[1] * s[2] * s[3] }
+
+// id is a node of a graph; none stands for a source outside it: a weight or a
+// cache, which the allocator never touches.
+type id int32
+
+const none id = -1
+
+// role says how the allocator treats a node.
+type role uint8
+
+const (
+	plain role = iota
+	// reuse: the operation may be done in place of a source of equal shape
+	// that nothing else needs. (ggml_op_can_inplace)
+	reuse
+	// input: filled from the host before the graph runs, allocated first.
+	input
+	// output: never freed.
+	output
+	// copied: another backend's tensor, brought over at the start of a split.
+	copied
+)
+
+// node is one tensor of the compute graph.
+type node struct {
+	size  int64
+	shape shape
+	elem  int8
+	role  role
+	out   bool
+	dev   int8
+	// root is the node whose memory a view shows, none for no view.
+	root id
+	// outer marks a view of a tensor outside the graph.
+	outer      bool
+	first, num int32 // sources, in graph.src
+}
+
+// graph is the part of llama.cpp's compute graph that decides how much memory
+// its allocator needs: sizes and lifetimes of tensors, in order of execution.
+type graph struct {
+	nodes  []node
+	src    []id
+	inputs []id
+	dev    int8 // where new nodes go
+	host   int8
+}
+
+func (g *graph) push(n node, src ...id) id {
+	n.first = int32(len(g.src))
+	for _, s := range src {
+		if s != none {
+			g.src = append(g.src, s)
+		}
+	}
+	n.num = int32(len(g.src)) - n.first
+	if n.root == 0 && !n.outer {
+		n.root = none
+	}
+	n.dev = g.dev
+	g.nodes = append(g.nodes, n)
+	return id(len(g.nodes) - 1)
+}
+
+// op appends an operation with its own f32 (or i32) result.
+func (g *graph) op(s shape, src ...id) id {
+	return g.push(node{size: 4 * s.elems(), shape: s, elem: 4, root: none}, src...)
+}
+
+// typed appends an operation whose result has elements of the given bytes.
+func (g *graph) typed(elem int8, s shape, src ...id) id {
+	return g.push(node{size: int64(elem) * s.elems(), shape: s, elem: elem, root: none}, src...)
+}
+
+// same appends an operation that may be done in place, shaped as its first
+// source.
+func (g *graph) same(src ...id) id {
+	n := &g.nodes[src[0]]
+	return g.push(node{size: int64(n.elem) * n.shape.elems(), shape: n.shape, elem: n.elem, role: reuse, root: none}, src...)
+}
+
+// view appends a view (view, reshape, permute, transpose) of src with the
+// given shape. Views take nothing; they keep what they show alive.
+func (g *graph) view(src id, s shape) id {
+	p := &g.nodes[src]
+	root := p.root
+	if root == none {
+		root = src
+	}
+	return g.push(node{shape: s, elem: p.elem, root: root, outer: p.outer, size: int64(p.elem) * s.elems()}, src)
+}
+
+// store appends a write into a cache: it needs its sources and makes nothing.
+func (g *graph) store(src ...id) id {
+	return g.push(node{root: none, outer: true}, src...)
+}
+
+// in appends an input of the given element size, which lives on the host.
+func (g *graph) in(elem int8, s shape) id {
+	dev := g.dev
+	g.dev = g.host
+	n := g.push(node{size: int64(elem) * s.elems(), shape: s, elem: elem, role: input, root: none})
+	g.dev = dev
+	g.inputs = append(g.inputs, n)
+	return n
+}
+
+// keep marks n as an output of the graph.
+func (g *graph) keep(n id) id {
+	g.nodes[n].out = true
+	return n
+}
+
+func (g *graph) shape(n id) shape { return g.nodes[n].shape }

@@ -1,0 +1,84 @@
+package llamacpp
+
+import (
+	"strconv"
+	"strings"
+
+	"hwledger/calc/model"
+)
+
+// Newest is the version planned for when the caller names none.
+const Newest = "0.7.0"
+
+// rules are what changed between versions and matters for memory.
+type rules struct {
+	version string
+	// mixedInputs: the graph always has a second path for ready-made
+	// embeddings (0.7.0).
+	mixedInputs bool
+	// earlyRows: all architectures drop unwanted rows in the last layer.
+	earlyRows bool
+	// latentValues: latent attention also keeps its values (before b7820).
+	latentValues bool
+	// wideMask: masks are made as f32 on the host and cast for flash
+	// attention (before b9400).
+	wideMask bool
+	// oldPadding: cells are padded to 32, or 256 with flash attention, and
+	// n_ctx is not (before b7000).
+	oldPadding bool
+	// serverRows: llama-server reserves logits for its slots only, and takes
+	// unified slots when not told how many (b9400 and later).
+	serverRows bool
+}
+
+// The builds at which rules change. Semantic versions start after b10500; the
+// 0.7.0 that was measured is build 11669.
+const (
+	buildPadding  = 7000
+	buildValues   = 7820
+	buildNarrow   = 9400
+	buildSemantic = 10500
+	build070      = 11669
+)
+
+// rulesFor returns the rules of a version written as "b8999", "8999",
+// "0.5.0" or "v0.7.0"; "" is Newest.
+func rulesFor(version string) (rules, error) {
+	v := strings.TrimPrefix(strings.TrimSpace(version), "v")
+	if v == "" || v == "latest" {
+		v = Newest
+	}
+	build, ok := buildOf(v)
+	if !ok {
+		return rules{}, model.Errorf(model.InvalidArgument, "engine_version", "%q is not a llama.cpp version", version).
+			WithHint("write a build such as b8999 or a release such as %s", Newest)
+	}
+	return rules{
+		version:      v,
+		mixedInputs:  build >= build070,
+		earlyRows:    build >= build070,
+		latentValues: build < buildValues,
+		wideMask:     build < buildNarrow,
+		oldPadding:   build < buildPadding,
+		serverRows:   build >= buildNarrow,
+	}, nil
+}
+
+func buildOf(v string) (int, bool) {
+	if n, err := strconv.Atoi(strings.TrimPrefix(v, "b")); err == nil && n > 0 && n < 1<<24 {
+		return n, true
+	}
+	parts := strings.SplitN(v, ".", 3)
+	if len(parts) < 2 {
+		return 0, false
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	if err1 != nil || err2 != nil || major < 0 || minor < 0 {
+		return 0, false
+	}
+	if major > 0 || minor >= 7 {
+		return build070, true
+	}
+	return buildSemantic, true
+}
