@@ -111,6 +111,8 @@ func (c *cfg) number(v any, canon, field string) (int64, bool) {
 			c.fail(model.MalformedFile, field, "%s is out of range", x)
 			return 0, false
 		}
+	case []any:
+		return c.uniform(x, canon, field)
 	default:
 		c.fail(model.MalformedFile, field, "want a number, got %s", kindOf(v))
 		return 0, false
@@ -120,6 +122,28 @@ func (c *cfg) number(v any, canon, field string) (int64, bool) {
 		return 0, false
 	}
 	return int64(f), c.within(int64(f), canon, field)
+}
+
+// uniform returns the one value of a list that repeats it for every layer.
+func (c *cfg) uniform(l []any, canon, field string) (int64, bool) {
+	var first json.Number
+	for i, v := range l {
+		n, ok := v.(json.Number)
+		if !ok {
+			c.fail(model.MalformedFile, field, "want numbers, got %s", kindOf(v))
+			return 0, false
+		}
+		if i == 0 {
+			first = n
+		} else if n != first {
+			c.fail(model.UnsupportedArchitecture, field, "the layers differ: %s and %s", first, n)
+			return 0, false
+		}
+	}
+	if len(l) == 0 {
+		return 0, false
+	}
+	return c.number(first, canon, field)
 }
 
 func (c *cfg) within(n int64, canon, field string) bool {

@@ -37,17 +37,20 @@ type decoder struct {
 	ffns     func(layer int) model.FFN
 
 	// norm is the shape of every normalisation and norms their number in a
-	// layer. layerNorms replaces both; it gets the layer as built and may
-	// append any other weight that belongs to it.
-	norm       normShape
-	norms      int
-	layerNorms func(dst []model.Tensor, l *model.Layer) []model.Tensor
+	// layer. layerNorms replaces both. perLayer appends whatever else belongs
+	// to a layer. Both get the layer as built.
+	norm                 normShape
+	norms                int
+	layerNorms, perLayer func(dst []model.Tensor, l *model.Layer) []model.Tensor
 
 	// extra are weights outside the layers beside embedding, final norm and
-	// head. noFinalNorm, headBias: as named.
+	// head.
 	extra       []model.Tensor
 	noFinalNorm bool
 	headBias    bool
+	// embedDim is the width of the token embedding where it is not the hidden
+	// size.
+	embedDim int64
 
 	mtp mtp
 }
@@ -170,14 +173,17 @@ func (d *decoder) ffnOf(i int) model.FFN {
 // nearly every model.
 func (d *decoder) outer(dst []model.Tensor) []model.Tensor {
 	h, v := d.m.Hidden, d.m.Vocab
-	from := len(dst)
-	dst = append(dst, model.Matrix("token_embd.weight", v, h).As(model.Embedding).With(model.ByVocab))
+	from, e := len(dst), h
+	if d.embedDim > 0 {
+		e = d.embedDim
+	}
+	dst = append(dst, model.Matrix("token_embd.weight", v, e).As(model.Embedding).With(model.ByVocab))
 	dst = append(dst, d.extra...)
 	if !d.noFinalNorm {
 		dst = appendNorm(dst, "output_norm", d.norm, h)
 	}
 	if !d.m.Tied {
-		dst = append(dst, model.Matrix("output.weight", v, h).As(model.Head).With(model.ByVocab))
+		dst = append(dst, model.Matrix("output.weight", v, e).As(model.Head).With(model.ByVocab))
 	}
 	if d.headBias {
 		dst = append(dst, model.Vec("output.bias", model.Bias, v).With(model.ByVocab))
@@ -193,10 +199,14 @@ var normNames = [...]string{"attn_norm", "ffn_norm", "post_attention_norm", "pos
 
 func (d *decoder) normsOf(dst []model.Tensor, l *model.Layer) []model.Tensor {
 	if d.layerNorms != nil {
-		return d.layerNorms(dst, l)
+		dst = d.layerNorms(dst, l)
+	} else {
+		for i := range min(d.norms, len(normNames)) {
+			dst = appendNorm(dst, normNames[i], d.norm, d.m.Hidden)
+		}
 	}
-	for i := range min(d.norms, len(normNames)) {
-		dst = appendNorm(dst, normNames[i], d.norm, d.m.Hidden)
+	if d.perLayer != nil {
+		dst = d.perLayer(dst, l)
 	}
 	return dst
 }
@@ -279,6 +289,10 @@ func (d *decoder) slideBy(window int64, local func(layer int) bool) {
 			}
 		}
 	}
+	if d.m.Context > 0 && window >= d.m.Context {
+		d.note("sliding_window", "off", fmt.Sprintf("%d tokens are no less than the context", window))
+		return
+	}
 	if window > 0 {
 		d.noteWindows(window, sliding, types != nil)
 	}
@@ -325,6 +339,11 @@ func (c *cfg) window() int64 {
 // multiple of period: period-1 sliding layers, then a full one.
 func every(period int64) func(layer int) bool {
 	return func(i int) bool { return period > 0 && (int64(i)+1)%period != 0 }
+}
+
+// after holds for the layers from n on.
+func after(n int64) func(layer int) bool {
+	return func(i int) bool { return int64(i) >= n }
 }
 
 // always holds for every layer.

@@ -220,9 +220,6 @@ func (c *cfg) family() (entry, error) {
 		return entry{}, model.Errorf(model.MalformedFile, "model_type", "the configuration names neither a known model_type nor a known architecture").
 			WithHint("Give the complete config.json of the model repository.")
 	}
-	if odd := c.structural(); len(odd) > 0 {
-		return entry{}, unknownStructure(c, odd)
-	}
 	return entry{build: assumed}, nil
 }
 
