@@ -1,0 +1,94 @@
+package hfconfig
+
+import (
+	"strings"
+
+	"hwledger/calc/model"
+)
+
+// newTrunk reads what every stack of layers gives, whether or not it has
+// attention: sizes, the dtype, context, quantization and position encoding.
+// The number of layers is left to the caller (see readLayers). Norms are one
+// RMS norm for each mixer and network of a layer.
+func newTrunk(c *cfg, arch string) *decoder {
+	d := &decoder{cfg: c, norm: rmsNorm}
+	d.m = &model.Model{
+		Type: c.rootType, Arch: arch, Format: model.FormatConfig, Causal: true,
+		Hidden: c.need("hidden_size", "n_embd", "d_model", "model_dim"),
+		Vocab:  c.need("vocab_size", "padded_vocab_size"),
+		Tied:   c.bool(false, "tie_word_embeddings"),
+		DType:  c.dtype(),
+	}
+	if d.m.Type == "" {
+		d.m.Type = c.modelType
+	}
+	if s := c.architectures(); len(s) > 0 {
+		d.m.Architecture = s[0]
+	}
+	d.m.Rope = c.rope()
+	d.m.Context = c.context(d.m.Rope)
+	d.m.Quant = c.quantization()
+	d.m.KVCacheType = c.kvCacheType()
+	d.m.StateType = c.stateType()
+	d.layerNorms = d.normPerPart
+	return d
+}
+
+// readLayers reads the number of layers.
+func (d *decoder) readLayers() { d.layers = int(d.need(layerKeys...)) }
+
+// hybrid returns a decoder with attention whose layers are mixed with others.
+func hybrid(c *cfg, arch string) *decoder {
+	d := newDecoder(c, arch)
+	d.m.StateType = c.stateType()
+	return d
+}
+
+// normPerPart gives a layer one norm for its mixer and one for its network,
+// for stacks in which a layer may lack one of them.
+func (d *decoder) normPerPart(dst []model.Tensor, l *model.Layer) []model.Tensor {
+	if l.Kind() != model.KindNone {
+		dst = appendNorm(dst, "attn_norm", d.norm, d.m.Hidden)
+	}
+	if l.FFN.Present() {
+		dst = appendNorm(dst, "ffn_norm", d.norm, d.m.Hidden)
+	}
+	return dst
+}
+
+// noFFN is the network of layers that have none.
+func noFFN(int) model.FFN { return model.FFN{} }
+
+// stateType reads the type that a configuration asks for recurrent states to
+// be kept in, "" for the engine's own.
+func (c *cfg) stateType() string {
+	t := strings.TrimPrefix(c.str("mamba_ssm_dtype", "mamba_ssm_cache_dtype"), "torch.")
+	if t == "auto" {
+		return ""
+	}
+	return t
+}
+
+// auto reads a number that may be absent or the text "auto".
+func (c *cfg) auto(names ...string) (int64, bool) {
+	v, _, ok := c.get(names...)
+	if !ok {
+		return 0, false
+	}
+	if s, isText := v.(string); isText && s == "auto" {
+		return 0, false
+	}
+	return c.maybe(names...)
+}
+
+// inexact reports that the part of the model named by field is built after what
+// is known of its structure, so that its weight count is not exact.
+func (c *cfg) inexact(field, why string) { c.note(field, "weights not exact", why) }
+
+// ceilDiv returns a/b rounded up, 0 for a zero divisor.
+func ceilDiv(a, b int64) int64 {
+	if b == 0 {
+		return 0
+	}
+	return (a + b - 1) / b
+}
