@@ -29,7 +29,7 @@ func remote(ref string) bool {
 		}
 	}
 	// org/name:Q4_K_M and org/name/file.gguf
-	return !isPath(ref) && strings.Contains(ref, "/") && (strings.Contains(ref, ":") || strings.Count(ref, "/") > 1)
+	return !isPath(ref) && !strings.HasPrefix(ref, "catalog:") && strings.Contains(ref, "/") && (strings.Contains(ref, ":") || strings.Count(ref, "/") > 1)
 }
 
 // unreachable says what a remote reference needs and what works without it.

@@ -45,7 +45,7 @@ func ParseIndex(raw []byte) (*Index, error) {
 		if seen[f] {
 			continue
 		}
-		if !plain(f) {
+		if !plainName(f) {
 			return nil, model.Errorf(model.MalformedFile, name, "names %.80q, which is not a plain file name", f)
 		}
 		if seen[f] = true; len(seen) > maxFiles {
@@ -57,7 +57,7 @@ func ParseIndex(raw []byte) (*Index, error) {
 	return x, nil
 }
 
-// plain reports whether f names a file in the same directory.
-func plain(f string) bool {
+// plainName reports whether f names a file in the same directory.
+func plainName(f string) bool {
 	return f != "" && f[0] != '.' && len(f) <= 255 && !strings.ContainsAny(f, "/\\:\x00") && strings.HasSuffix(f, ".safetensors")
 }
