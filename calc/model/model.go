@@ -52,6 +52,10 @@ type Rope struct {
 	Type              string
 	Factor            float64
 	OriginalMaxTokens int64
+	// Dim is the rotated part of a head's dimensions, 0 for all of them.
+	Dim int64
+	// Axes: positions have several axes (time, height, width).
+	Axes bool
 }
 
 // Fact is one thing known about a model and where it was read.

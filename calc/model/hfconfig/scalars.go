@@ -57,12 +57,12 @@ func (c *cfg) architectures() []string {
 func (c *cfg) rope() model.Rope {
 	s := c.child("rope_scaling", "rope_parameters")
 	if s == nil {
-		return model.Rope{}
+		return model.Rope{Dim: c.rotaryDim(c)}
 	}
 	if f := s.child("full_attention"); f != nil {
 		s = f
 	}
-	r := model.Rope{Type: "default"}
+	r := model.Rope{Type: "default", Dim: c.rotaryDim(s), Axes: s.has("mrope_section")}
 	if v, _, ok := s.get("rope_type", "type"); ok {
 		r.Type, _ = v.(string)
 	}
@@ -74,6 +74,23 @@ func (c *cfg) rope() model.Rope {
 		r.OriginalMaxTokens = c.int(0, "original_max_position_embeddings")
 	}
 	return r
+}
+
+// rotaryDim returns the rotated dimensions of a head, 0 for all of them. The
+// share is in the configuration itself or, since transformers 5, in s.
+func (c *cfg) rotaryDim(s *cfg) int64 {
+	share := c.float(0, "partial_rotary_factor", "rotary_pct", "rope_pct")
+	if share == 0 {
+		share = s.float(0, "partial_rotary_factor")
+	}
+	d := c.int(0, "head_dim")
+	if heads := c.int(0, "num_attention_heads"); d == 0 && heads > 0 {
+		d = c.int(0, "hidden_size") / heads
+	}
+	if share <= 0 || share >= 1 {
+		return 0
+	}
+	return int64(share * float64(d))
 }
 
 // context returns the longest context in tokens: the least of the usual keys,
