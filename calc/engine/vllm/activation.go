@@ -1,0 +1,195 @@
+package vllm
+
+import (
+	"hwledger/calc/engine"
+	"hwledger/calc/model"
+)
+
+// reserved returns the terms beside weights and cache on one stage.
+func (s *settings) reserved(m *model.Model, st *stage) []engine.Term {
+	out := make([]engine.Term, 0, 8)
+	out = append(out, s.activation(m, st))
+	if n := s.moeWorkspace(m, st); n > 0 {
+		out = append(out, engine.Term{Name: "expert workspace", Category: engine.Workspace, On: st.on,
+			Bytes: engine.Bytes(n), Low: 0, High: engine.Bytes(2 * n), Confidence: engine.Estimated,
+			Formula: "tokens × top_k × (max(width, hidden) + max(2 × width, hidden)) × dtype bytes", Source: "vllm fused_moe workspaces"})
+	}
+	if n := s.encoderBudget(m, st); n > 0 {
+		out = append(out, engine.Term{Name: "encoder profile", Category: engine.Workspace, On: st.on,
+			Bytes: engine.Bytes(n), Low: engine.Bytes(n / 2), High: engine.Bytes(3 * n), Confidence: engine.Estimated,
+			Formula: "max_num_batched_tokens × (hidden + pixels of a token) × dtype bytes", Source: "vllm multimodal profiling"})
+	}
+	if l := s.latentWorkspace(m, st); l > 0 {
+		out = append(out, engine.Term{Name: "MLA prefill workspace", Category: engine.Workspace, On: st.on,
+			Bytes: engine.Bytes(l), Low: engine.Bytes(l / 2), High: engine.Bytes(4 * l), Confidence: engine.Derived,
+			Formula: "min(max(8 × max_model_len, 4 × max_num_seqs × block), 65536) rows × (kv_lora_rank + rope) × 2", Source: "vllm mla/common.py"})
+	}
+	out = append(out, pick(nonTorch, s.version).term("memory outside PyTorch", engine.Runtime, st.on))
+	if s.tp > 1 {
+		out = append(out, pick(communicators, s.version).term("communicators", engine.Runtime, st.on))
+	}
+	if g := s.graphs(m, st); g.Bytes > 0 {
+		out = append(out, g)
+	}
+	return append(out, s.outside(st)...)
+}
+
+// activation is the peak of the profile run: the sampler over max_num_seqs
+// rows, or the network over max_num_batched_tokens tokens, whichever is more.
+func (s *settings) activation(m *model.Model, st *stage) engine.Term {
+	base, logit := pick(profileBase, s.version), pick(logitBytes, s.version)
+	network := s.network(m, st)
+	rows := int64(0)
+	if st.last && m.Causal {
+		rows = min(s.maxSeqs, s.batch)
+	}
+	if s.pp > 1 && st.last {
+		rows = min(s.maxSeqs, s.batch)
+	}
+	sampler := func(bytes int64) int64 { return rows * roundUp(max(m.Vocab, 1), vocabPadding) * bytes }
+	peak := func(base, logit int64) engine.Bytes {
+		return engine.Bytes(max(sampler(logit), network)) + engine.Bytes(base)*engine.MiB
+	}
+	t := engine.Term{
+		Name: "profile activation", Category: engine.Workspace, On: st.on, Confidence: engine.Measured,
+		Bytes: peak(base.mid, logit.mid), Low: peak(base.low, logit.low), High: peak(base.high, logit.high) + engine.Bytes(network)/4,
+		Formula: "max(sampled rows × vocabulary × bytes per logit, tokens × (2 × hidden + 3 × width / ranks) × dtype bytes) + base",
+		Source:  "vllm profile run; engine logs",
+		Inputs: []engine.Input{
+			{Name: "max_num_seqs", Value: s.maxSeqs, From: "argument or default"},
+			{Name: "max_num_batched_tokens", Value: s.batch, From: "argument or default"},
+			{Name: "vocab_size", Value: m.Vocab, From: "config.json"},
+			{Name: "bytes_per_logit", Value: logit.mid, From: "engine logs"},
+		},
+	}
+	return t
+}
+
+// network is the largest intermediate of one layer over a full batch, plus
+// the residual rows that a pipeline stage passes on.
+func (s *settings) network(m *model.Model, st *stage) int64 {
+	var peak int64
+	h := m.Hidden
+	for i := st.layers[0]; i < st.layers[1]; i++ {
+		l := &m.Layers[i]
+		peak = max(peak, 2*h+3*ceilDiv(l.FFN.Width, s.tp))
+		if l.FFN.MoE() {
+			peak = max(peak, 3*h+3*ceilDiv(l.FFN.SharedWidth, s.tp))
+		}
+		for _, x := range l.Mixers {
+			peak = max(peak, s.mixerWidth(x)+3*h)
+		}
+	}
+	if s.pp > 1 {
+		peak += 2 * h
+	}
+	return s.batch * peak * s.modelSize
+}
+
+// mixerWidth is the elements that a mixer makes of one token on a rank.
+func (s *settings) mixerWidth(x model.Mixer) int64 {
+	switch x := x.(type) {
+	case *model.Attention:
+		g := max(1, x.KVHeads/s.tp)
+		return 2*(x.Heads/s.tp)*x.KeyDim + g*(x.KeyDim+x.ValueDim)
+	case *model.MLA:
+		return (x.Heads / s.tp) * (3*(x.NopeDim+x.RopeDim) + 2*x.ValDim)
+	case *model.GatedDelta:
+		return ceilDiv(2*(2*x.KeyHeads*x.KeyDim+2*x.ValueHeads*x.ValueDim), s.tp)
+	case *model.Mamba2:
+		return ceilDiv(4*x.Inner()+2*x.Groups*x.StateSize, s.tp)
+	case *model.Mamba1:
+		return ceilDiv(5*x.Inner, s.tp)
+	}
+	return 0
+}
+
+// moeWorkspace is the pair of buffers that the fused expert kernels keep
+// between layers.
+func (s *settings) moeWorkspace(m *model.Model, st *stage) int64 {
+	var peak int64
+	ranks := s.tp * s.dp
+	for i := st.layers[0]; i < st.layers[1]; i++ {
+		f := &m.Layers[i].FFN
+		if !f.MoE() {
+			continue
+		}
+		w := f.ExpertWidth
+		if !s.ep {
+			w = ceilDiv(w, ranks)
+		}
+		peak = max(peak, f.TopK*(max(w, m.Hidden)+max(2*w, m.Hidden)))
+	}
+	return min(s.batch, 16384) * peak * s.modelSize
+}
+
+// encoderBudget is what profiling holds of a vision tower's output and input
+// while the language model runs: embeddings of a full batch, and pixels.
+func (s *settings) encoderBudget(m *model.Model, st *stage) int64 {
+	if !m.Multimodal || s.textOnly || !st.first {
+		return 0
+	}
+	const pixels = 3 * 28 * 28 // of one token of a merged patch
+	return s.batch * (m.Hidden + pixels) * 2
+}
+
+// latentWorkspace is the buffer into which chunked MLA prefill gathers
+// context rows.
+func (s *settings) latentWorkspace(m *model.Model, st *stage) int64 {
+	for i := st.layers[0]; i < st.layers[1]; i++ {
+		for _, x := range m.Layers[i].Mixers {
+			if x, ok := x.(*model.MLA); ok {
+				rows := max(min(max(8*s.maxLen, 4*s.maxSeqs*st.layout.block), 65536), s.maxSeqs*st.layout.block)
+				return rows * (x.KVLoRARank + x.RopeDim) * 2
+			}
+		}
+	}
+	return 0
+}
+
+// captureSizes returns how many batch sizes CUDA graphs are captured for: 1,
+// 2, 4, multiples of 8 below 256 and of 16 up to twice max_num_seqs, at most
+// 512.
+func (s *settings) captureSizes() int64 {
+	top := min(2*s.maxSeqs, 512, s.batch)
+	n := min(top, 4)/2 + 1
+	if top >= 8 {
+		n += min(top, 248) / 8
+	}
+	if top >= 256 {
+		n += (top-256)/16 + 1
+	}
+	return n
+}
+
+// graphs is the memory of captured CUDA graphs. From v0.21 an estimate of it
+// is part of the budget; before, it came out of what the budget leaves.
+func (s *settings) graphs(m *model.Model, st *stage) engine.Term {
+	if s.eager {
+		return engine.Term{}
+	}
+	layers, sizes := int64(st.layers[1]-st.layers[0]), s.captureSizes()
+	n := engine.Bytes(layers*sizes*graphLayerKiB)*engine.KiB + engine.Bytes(graphBaseMiB*sizes/51)*engine.MiB
+	return engine.Term{
+		Name: "CUDA graphs", Category: engine.Runtime, On: st.on, Outside: !s.version.atLeast(budgetedGraphs),
+		Bytes: n, Low: n * graphLowPercent / 100, High: n * graphHighPercent / 100, Confidence: engine.Measured,
+		Formula: "captured sizes × (layers × 341 KiB + 7.5 MiB)", Source: "engine logs",
+		Inputs: []engine.Input{{Name: "captured_sizes", Value: sizes, From: "default"}, {Name: "layers", Value: layers, From: "config.json"}},
+	}
+}
+
+// outside are what a process takes before vLLM reads free memory.
+func (s *settings) outside(st *stage) []engine.Term {
+	ctx := cudaContext
+	if s.device != nil && s.device.Vendor == "amd" {
+		ctx = rocmContext
+	}
+	out := []engine.Term{ctx.term("device context", engine.Runtime, st.on)}
+	if s.tp*s.pp > 1 {
+		out = append(out, ncclOutside.term("NCCL before profiling", engine.Runtime, st.on))
+	}
+	for i := range out {
+		out[i].Outside = true
+	}
+	return out
+}

@@ -1,0 +1,89 @@
+package vllm
+
+import "hwledger/calc/engine"
+
+// Figures in this file are measured, not derived. They are the medians of
+// what vLLM itself logged, with the spread as low and high; the logs are the
+// rows of testdata/observations/vllm.jsonl and count is how many distinct
+// (model, tensor parallel, version) stand behind a figure.
+//
+// Procedure: subtract every derived term from a logged figure; group what is
+// left by version, vendor and number of ranks; take the median, the lowest
+// and the highest; round to 10 MiB. Formula terms are never fitted.
+
+// measured is a figure in MiB.
+type measured struct {
+	since          version
+	low, mid, high int64
+	count          int
+}
+
+// pick returns the last figure whose release is not after v.
+func pick(table []measured, v version) measured {
+	best := table[0]
+	for _, m := range table[1:] {
+		if v.atLeast(m.since) {
+			best = m
+		}
+	}
+	return best
+}
+
+// term makes a term of a figure.
+func (m measured) term(name string, c engine.Category, on []int) engine.Term {
+	return engine.Term{
+		Name: name, Category: c, On: on, Confidence: engine.Measured, Source: "engine logs",
+		Bytes: engine.Bytes(m.mid) * engine.MiB, Low: engine.Bytes(m.low) * engine.MiB, High: engine.Bytes(m.high) * engine.MiB,
+		Inputs: []engine.Input{{Name: "samples", Value: int64(m.count), From: "engine logs"}},
+	}
+}
+
+// profileBase is the torch peak of the profile run beyond sampler and network
+// buffers: workspaces of GEMM and attention kernels, metadata, masks.
+var profileBase = []measured{
+	{version{}, 60, 180, 700, 5},
+	{version{0, 17, 0}, 140, 160, 220, 24},
+}
+
+// logitBytes are the bytes for one logit that the profiled sampler holds at
+// its peak: bf16 logits 2, float32 copy 4, probabilities 4 and exponential
+// noise 4; sorting the vocabulary for top-k and top-p, until v0.17, added the
+// sorted values, int64 indices, their cumulative sum and the scattered copy.
+var logitBytes = []measured{
+	{version{}, 24, 37, 38, 4},
+	{version{0, 17, 0}, 14, 14, 15, 26},
+}
+
+// nonTorch is memory inside the budget that PyTorch does not see, on one rank
+// of one; communicators add to it.
+var nonTorch = []measured{
+	{version{}, 20, 130, 400, 6},
+	{version{0, 18, 0}, 240, 256, 470, 20},
+}
+
+// communicators is what NCCL and custom all-reduce add inside the budget for
+// ranks that share tensors.
+var communicators = []measured{
+	{version{}, 300, 1200, 1900, 4},
+	{version{0, 18, 0}, 1840, 1880, 2010, 10},
+}
+
+// contextMiB is the CUDA context and loaded modules before the engine takes
+// its first reading, outside the budget; NCCL's share of that reading with
+// several ranks comes on top.
+var (
+	cudaContext = measured{low: 250, mid: 520, high: 620, count: 40}
+	ncclOutside = measured{low: 400, mid: 1020, high: 1560, count: 14}
+	rocmContext = measured{low: 300, mid: 800, high: 1500, count: 0}
+)
+
+// graphBase and graphLayer size the capture of CUDA graphs: a part for the
+// pool and a part for each layer and captured size, piecewise and full
+// together, in KiB.
+const (
+	graphBaseMiB      = 380
+	graphLayerKiB     = 341
+	graphLowPercent   = 50
+	graphHighPercent  = 220
+	rocmLoadBufferMiB = 71 // ROCm keeps a GEMM workspace that loading allocates
+)
