@@ -33,6 +33,9 @@ type Attention struct {
 	Sinks            bool // one learned logit for each head; no cache
 	Fused            bool // one attn_qkv tensor
 	NoValue          bool // values are the keys (attention_k_eq_v)
+	// KVWeights: a layer that reads another's cache has key and value weights
+	// nevertheless (Gemma 3n and 4).
+	KVWeights bool
 	// In is the number of features that queries, keys and values are computed
 	// from, 0 for the hidden size (Zamba2 concatenates two hidden rows).
 	In int64
@@ -83,7 +86,7 @@ func (a *Attention) AppendTensors(dst []Tensor, h int64) []Tensor {
 	if a.OutputGate {
 		q *= 2
 	}
-	owns := a.SharedFrom < 0
+	owns := a.SharedFrom < 0 || a.KVWeights
 	if a.Fused {
 		dst = append(dst, Matrix("attn_qkv.weight", q+k+v, in).With(ByColumn))
 		if a.QKVBias {

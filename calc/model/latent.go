@@ -102,3 +102,42 @@ func (c *Compressed) AppendStores(dst []Store, _ int64) []Store {
 	}
 	return dst
 }
+
+// AppendTensors appends the low-rank query and output projections, the one
+// key projection, and the compressor and indexer of the layers that have them.
+// A compressor pools Ratio tokens by learned gates and positions; at Ratio 4
+// windows overlap, which doubles its width. The indexer has a compressor of
+// its own. Shapes follow from the published totals of V4-Flash and V4-Pro,
+// which they meet to the unit.
+func (c *Compressed) AppendTensors(dst []Tensor, h int64) []Tensor {
+	d := c.HeadDim
+	dst = append(dst,
+		Matrix("attn_q_a.weight", c.QLoRARank, h), Vec("attn_q_a_norm.weight", Norm, c.QLoRARank),
+		Matrix("attn_q_b.weight", c.Heads*d, c.QLoRARank).With(ByColumn),
+		Matrix("attn_kv.weight", d, h), Vec("attn_kv_norm.weight", Norm, d),
+		Matrix("attn_out_a.weight", c.OGroups*c.OLoRARank, c.Heads*d/max(1, c.OGroups)).With(ByColumn),
+		Matrix("attn_out_b.weight", h, c.OGroups*c.OLoRARank).With(ByRow))
+	if c.Sinks {
+		dst = append(dst, Vec("attn_sinks.weight", Vector, c.Heads).With(ByColumn))
+	}
+	if c.Ratio > 0 {
+		dst = c.appendCompressor(dst, "attn_compressor", d, h)
+	}
+	if x := c.Indexer; x != nil {
+		dst = append(dst,
+			Matrix("indexer.attn_q_b.weight", x.Heads*x.HeadDim, c.QLoRARank),
+			Matrix("indexer.proj.weight", x.Heads, h))
+		dst = c.appendCompressor(dst, "indexer_compressor", x.HeadDim, h)
+	}
+	return dst
+}
+
+func (c *Compressed) appendCompressor(dst []Tensor, name string, d, h int64) []Tensor {
+	w := d
+	if c.Ratio == 4 {
+		w *= 2
+	}
+	return append(dst,
+		Matrix(name+"_kv.weight", w, h), Matrix(name+"_gate.weight", w, h),
+		Matrix(name+"_ape.weight", c.Ratio, w).As(Vector), Vec(name+"_norm.weight", Norm, d))
+}

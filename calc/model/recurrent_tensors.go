@@ -179,19 +179,3 @@ func (r *RGLRU) AppendTensors(dst []Tensor, h int64) []Tensor {
 		Vec("rec_a", Vector, w).With(ByColumn),
 		Matrix("rec_out.weight", h, w).With(ByRow), Vec("rec_out.bias", Bias, h))
 }
-
-// AppendTensors appends the low-rank query and output projections, the shared
-// key projection, and the compressor and indexer where the layer has them.
-func (c *Compressed) AppendTensors(dst []Tensor, h int64) []Tensor {
-	d := c.HeadDim
-	dst = append(dst,
-		Matrix("attn_q_a.weight", c.QLoRARank, h), Vec("attn_q_a_norm.weight", Norm, c.QLoRARank),
-		Matrix("attn_q_b.weight", c.Heads*d, c.QLoRARank).With(ByColumn),
-		Matrix("attn_kv.weight", d, h), Vec("attn_kv_norm.weight", Norm, d),
-		Matrix("attn_out_a.weight", c.OGroups*c.OLoRARank, c.Heads*d/max(1, c.OGroups)).With(ByColumn),
-		Matrix("attn_out_b.weight", h, c.OGroups*c.OLoRARank).With(ByRow))
-	if c.Sinks {
-		dst = append(dst, Vec("attn_sinks.weight", Vector, c.Heads).With(ByColumn))
-	}
-	return dst
-}
