@@ -7,16 +7,10 @@ import (
 )
 
 func init() {
-	def := func(extra defaults) defaults {
-		d := defaults{"mamba_d_state": 128, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_n_groups": 1, "mamba_conv_bias": true, "mamba_proj_bias": false}
-		for k, v := range extra {
-			d[k] = v
-		}
-		return d
-	}
-	register("bamba", bamba, def(nil))
-	register("granitemoehybrid", graniteHybrid, def(nil))
-	register("falcon_h1", falconH1, def(defaults{"mamba_d_state": 256, "mamba_rms_norm": false}))
+	def := defaults{"mamba_d_state": 128, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_n_groups": 1, "mamba_conv_bias": true, "mamba_proj_bias": false}
+	register("bamba", bamba, def)
+	register("granitemoehybrid", graniteHybrid, def)
+	register("falcon_h1", falconH1, def.and(defaults{"mamba_d_state": 256, "mamba_rms_norm": false}))
 	registerClass("GraniteMoeHybrid", "granitemoehybrid")
 	registerClass("FalconH1", "falcon_h1")
 }
@@ -69,7 +63,7 @@ func (d *decoder) either(x model.Mamba2, attention func(layer int) bool) {
 // bamba lists its attention layers in attn_layer_indices; every layer has a
 // dense network.
 func bamba(c *cfg) (*model.Model, error) {
-	d := hybrid(c, "granitehybrid")
+	d := newDecoder(c, "granitehybrid")
 	b := c.bool(false, "attention_bias")
 	d.attn.QKVBias, d.attn.OutBias = b, b
 	d.ffn.Bias = c.bool(false, "mlp_bias")
@@ -87,7 +81,7 @@ func bamba(c *cfg) (*model.Model, error) {
 // graniteHybrid lists its layers in layer_types. Its dense network is what
 // other models call the shared expert; with no experts it stands alone.
 func graniteHybrid(c *cfg) (*model.Model, error) {
-	d := hybrid(c, "granitehybrid")
+	d := newDecoder(c, "granitehybrid")
 	b := c.bool(false, "attention_bias")
 	d.attn.QKVBias, d.attn.OutBias = b, b
 	d.graniteLayers()
@@ -131,7 +125,7 @@ func (d *decoder) graniteLayers() {
 
 // falconH1 runs attention and a state space side by side in every layer.
 func falconH1(c *cfg) (*model.Model, error) {
-	d := hybrid(c, "falcon-h1")
+	d := newDecoder(c, "falcon-h1")
 	b := c.bool(false, "attention_bias")
 	d.attn.QKVBias, d.attn.OutBias = b, b
 	d.ffn.Bias = c.bool(false, "mlp_bias")

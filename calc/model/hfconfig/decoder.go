@@ -72,25 +72,9 @@ type mtp struct {
 // layer, the dtype, context, quantization and position encoding. arch is the
 // GGUF architecture name, or "".
 func newDecoder(c *cfg, arch string) *decoder {
-	d := &decoder{cfg: c, norm: rmsNorm, norms: 2}
-	d.m = &model.Model{
-		Type: c.rootType, Arch: arch, Format: model.FormatConfig, Causal: true,
-		Hidden: c.need("hidden_size", "n_embd", "d_model", "model_dim"),
-		Vocab:  c.need("vocab_size", "padded_vocab_size"),
-		Tied:   c.bool(false, "tie_word_embeddings"),
-		DType:  c.dtype(),
-	}
-	if d.m.Type == "" {
-		d.m.Type = c.modelType
-	}
-	if s := c.architectures(); len(s) > 0 {
-		d.m.Architecture = s[0]
-	}
-	d.layers = int(c.need(layerKeys...))
-	d.m.Rope = c.rope()
-	d.m.Context = c.context(d.m.Rope)
-	d.m.Quant = c.quantization()
-	d.m.KVCacheType = c.kvCacheType()
+	d := newTrunk(c, arch)
+	d.layerNorms, d.norms = nil, 2
+	d.readLayers()
 	d.readAttention()
 	d.ffn = model.FFN{Gated: true, Width: c.int(0, "intermediate_size", "n_inner", "ffn_dim", "d_ff", "ffn_hidden_size")}
 	return d

@@ -13,7 +13,7 @@ func init() {
 // jamba has attention in the layers that attn_layer_period and offset name,
 // Mamba in the others, and experts by a period and offset of their own.
 func jamba(c *cfg) (*model.Model, error) {
-	d := hybrid(c, "jamba")
+	d := newDecoder(c, "jamba")
 	x := model.Mamba1{
 		Inner: c.need("mamba_expand") * d.m.Hidden, StateSize: c.need("mamba_d_state"), Conv: c.need("mamba_d_conv"),
 		DtRank: c.dtRank("mamba_dt_rank"), DtBCNorms: true,

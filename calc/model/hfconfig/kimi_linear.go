@@ -16,7 +16,7 @@ func init() {
 // layers counted from 1. Kimi K3 adds a query rank, gates at full rank,
 // experts on a latent width and attention residuals.
 func kimiLinear(c *cfg) (*model.Model, error) {
-	d := hybrid(c, "kimi-linear")
+	d := newDecoder(c, "kimi-linear")
 	lin := c.child("linear_attn_config")
 	if lin == nil {
 		d.lack("linear_attn_config")

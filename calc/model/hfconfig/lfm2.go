@@ -16,7 +16,7 @@ func init() {
 // lfm2 mixes gated short convolutions with attention. The stated dense width
 // is adjusted unless block_auto_adjust_ff_dim is off.
 func lfm2(c *cfg) (*model.Model, error) {
-	d := hybrid(c, "lfm2")
+	d := newDecoder(c, "lfm2")
 	d.attn.Norms = model.HeadQKNorm
 	d.m.Tied = c.bool(c.bool(true, "tie_embedding"), "tie_word_embeddings")
 	conv := model.ShortConv{Dim: c.int(d.m.Hidden, "conv_dim"), Kernel: c.need("conv_L_cache"), Bias: c.bool(false, "conv_bias")}

@@ -14,7 +14,7 @@ func init() {
 // attention, all with experts. attn_type_list says 1 for softmax; the form in
 // transformers has layer_types instead.
 func minimaxText(c *cfg) (*model.Model, error) {
-	d := hybrid(c, "")
+	d := newDecoder(c, "")
 	x := model.Lightning{Heads: d.attn.Heads, HeadDim: d.attn.KeyDim}
 	var linear func(int) bool
 	if flags := c.ints("attn_type_list"); flags != nil {

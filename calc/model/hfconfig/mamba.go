@@ -16,6 +16,7 @@ func init() {
 	})
 	register(stateSpaces, originalMamba, defaults{"pad_vocab_size_multiple": 8, "tie_embeddings": true, "rms_norm": true})
 	registerClass("FalconMamba", "falcon_mamba")
+	registerKey("ssm_cfg", stateSpaces)
 }
 
 // stateSpaces is the name given to configurations of the state-spaces/mamba

@@ -48,6 +48,8 @@ type entry struct {
 var (
 	registry = map[string]entry{}
 	byClass  = map[string]string{} // normalised class name → model_type
+	byKey    = map[string]string{} // distinctive key → model_type
+	nested   = map[string]defaults{}
 	towers   = map[string]tower{}
 )
 
@@ -63,6 +65,14 @@ func register(modelType string, fn family, def defaults) {
 // "ForCausalLM" ending, to a model_type, for configurations without one. It is
 // needed only when the two differ by more than case and underscores.
 func registerClass(class, modelType string) { byClass[normal(class)] = modelType }
+
+// registerKey maps a distinctive key to a model_type, for configurations that
+// have neither a model_type nor architectures.
+func registerKey(key, modelType string) { byKey[key] = modelType }
+
+// registerNested gives a model_type more class defaults for when it is the
+// text model of a wrapper: wrappers write only what differs from the class.
+func registerNested(modelType string, def defaults) { nested[modelType] = def }
 
 // tower returns the weights of a model's vision and audio towers with their
 // projectors. c is the root of the configuration and m the finished text
@@ -99,6 +109,9 @@ func Parse(raw []byte) (*model.Model, error) {
 		return nil, err
 	}
 	c.of, c.def = c.modelType, e.def
+	if more := nested[c.modelType]; c.path != "" && more != nil {
+		c.def = more.and(e.def)
+	}
 	m, err := e.build(c)
 	if err := c.failure(); err != nil {
 		return nil, err
@@ -125,7 +138,7 @@ func decode(raw []byte) (map[string]any, error) {
 	if err := checkDepth(raw); err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec := json.NewDecoder(bytes.NewReader(withoutNonFinite(raw)))
 	dec.UseNumber()
 	var root map[string]any
 	if err := dec.Decode(&root); err != nil {
@@ -215,6 +228,13 @@ func (c *cfg) family() (entry, error) {
 		c.modelType = t
 		c.note("model_type", t, "from architectures: "+class)
 		return registry[t], nil
+	}
+	for k, t := range byKey {
+		if c.modelType == "" && c.obj[k] != nil {
+			c.modelType = t
+			c.note("model_type", t, "known by its "+k)
+			return registry[t], nil
+		}
 	}
 	if c.modelType == "" {
 		return entry{}, model.Errorf(model.MalformedFile, "model_type", "the configuration names neither a known model_type nor a known architecture").

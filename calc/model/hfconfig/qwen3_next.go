@@ -7,23 +7,14 @@ import (
 )
 
 func init() {
-	delta := func(extra defaults) defaults {
-		d := defaults{
-			"linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_key_head_dim": 128,
-			"linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "full_attention_interval": 4, "head_dim": 256,
-		}
-		for k, v := range extra {
-			d[k] = v
-		}
-		return d
+	delta := defaults{
+		"linear_num_key_heads": 16, "linear_num_value_heads": 32, "linear_key_head_dim": 128,
+		"linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "full_attention_interval": 4, "head_dim": 256,
 	}
 	// Qwen3-Next files do not name the prediction layer that they contain.
-	register("qwen3_next", qwen3Next, delta(defaults{"num_nextn_predict_layers": 1}))
-	for _, t := range []string{"qwen3_5", "qwen3_5_text"} {
-		register(t, qwen35, delta(defaults{"mamba_ssm_dtype": "float32"}))
-	}
-	for _, t := range []string{"qwen3_5_moe", "qwen3_5_moe_text"} {
-		register(t, qwen35, delta(defaults{"mamba_ssm_dtype": "float32"}))
+	register("qwen3_next", qwen3Next, delta.and(defaults{"num_nextn_predict_layers": 1}))
+	for _, t := range []string{"qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"} {
+		register(t, qwen35, delta.and(defaults{"mamba_ssm_dtype": "float32"}))
 	}
 	registerClass("Qwen3_5Moe", "qwen3_5_moe")
 }
@@ -31,7 +22,7 @@ func init() {
 // qwen3Next is three gated delta nets to one gated attention layer, all with
 // experts.
 func qwen3Next(c *cfg) (*model.Model, error) {
-	d := hybrid(c, "qwen3next")
+	d := newDecoder(c, "qwen3next")
 	d.gatedDelta(false)
 	return d.build()
 }
@@ -39,7 +30,7 @@ func qwen3Next(c *cfg) (*model.Model, error) {
 // qwen35 is Qwen3.5 and its successors: the same layers with separate input
 // projections, dense or with experts.
 func qwen35(c *cfg) (*model.Model, error) {
-	d := hybrid(c, "qwen35")
+	d := newDecoder(c, "qwen35")
 	d.gatedDelta(true)
 	if d.moe.Experts > 0 {
 		d.m.Arch = "qwen35moe"

@@ -37,13 +37,6 @@ func newTrunk(c *cfg, arch string) *decoder {
 // readLayers reads the number of layers.
 func (d *decoder) readLayers() { d.layers = int(d.need(layerKeys...)) }
 
-// hybrid returns a decoder with attention whose layers are mixed with others.
-func hybrid(c *cfg, arch string) *decoder {
-	d := newDecoder(c, arch)
-	d.m.StateType = c.stateType()
-	return d
-}
-
 // normPerPart gives a layer one norm for its mixer and one for its network,
 // for stacks in which a layer may lack one of them.
 func (d *decoder) normPerPart(dst []model.Tensor, l *model.Layer) []model.Tensor {
