@@ -30,8 +30,12 @@ type builder struct {
 
 	pos, outIDs, rsCopy id
 	full, swa           attnInput
-	valueResidual       id // RWKV-7: the first layer's value, used by all others
-	gateOf              id // the queries that carry the output gate
+	valueResidual       id    // RWKV-7: the first layer's value, used by all others
+	gateOf              id    // the queries that carry the output gate
+	next                int   // the layer after this one, -1 at the end
+	ahead               [2]id // its states, when gathered already
+	hoisted             bool
+	routes              bool // the layer has an expert network
 }
 
 func newBuilder(m *model.Model, s *settings, host int8, seqs int64) *builder {

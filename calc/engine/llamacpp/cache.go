@@ -80,6 +80,10 @@ func (s *settings) fillCache(m *model.Model) error {
 	q := quirksOf(m.Arch)
 	var buf [8]model.Store
 	s.widestValue(m)
+	s.contBytes = 2
+	if s.typeK == f32 {
+		s.contBytes = 4
+	}
 	for i := range m.Layers {
 		c := &s.cache[i]
 		c.cells = s.nCtxSeq

@@ -20,11 +20,22 @@ func (s *settings) copies() int {
 	return 1
 }
 
+// mostLayers bounds how many layers of a hybrid are laid out one by one.
+const mostLayers = 512
+
 // representative picks the layers that decide the peak: every pair of
-// neighbouring layer shapes, twice, and the last layer.
+// neighbouring layer shapes, twice, and the last layer. Layers with recurrent
+// states are all taken: where a small state comes to lie decides what fits
+// beside it many layers later.
 func (s *settings) representative(m *model.Model) []int {
 	n := len(m.Layers)
 	out := make([]int, 0, 16)
+	if recurrent(m) && n <= mostLayers {
+		for i := range n {
+			out = append(out, i)
+		}
+		return out
+	}
 	type pair struct{ a, b int }
 	kinds := make([]shapeKey, 0, 8)
 	seen := make([]pair, 0, 16)
@@ -55,6 +66,20 @@ func (s *settings) representative(m *model.Model) []int {
 		prev = x
 	}
 	return out
+}
+
+// recurrent reports whether any layer keeps a state.
+func recurrent(m *model.Model) bool {
+	for i := range m.Layers {
+		for _, x := range m.Layers[i].Mixers {
+			switch x.(type) {
+			case *model.Attention, *model.MLA, *model.Compressed, model.None:
+			default:
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // shapeKey tells layers of different shape or place apart.

@@ -4,7 +4,7 @@ import "hwledger/calc/model"
 
 // attention appends softmax attention over x and its output projection.
 func (b *builder) attention(a *model.Attention, x id, in *attnInput) id {
-	return b.attentionOut(a, b.attentionCore(a, x, in))
+	return b.attentionOut(a, b.attentionCore(a, x, in), in)
 }
 
 // attentionCore appends attention up to, and attentionOut from, where
@@ -14,7 +14,8 @@ func (b *builder) attentionCore(a *model.Attention, x id, in *attnInput) id {
 	return b.attend(q, k, v, a.Heads, a.KVHeads, a.KeyDim, a.ValueDim, in)
 }
 
-func (b *builder) attentionOut(a *model.Attention, o id) id {
+func (b *builder) attentionOut(a *model.Attention, o id, in *attnInput) id {
+	o = b.rotateValue(o, in, a.ValueDim)
 	if a.OutputGate {
 		o = b.gateOutput(a, o)
 	}
@@ -27,7 +28,11 @@ func (b *builder) project(a *model.Attention, x id, in *attnInput) (q, k, v id) 
 	if a.Fused {
 		all := b.linear(x, a.Heads*a.KeyDim+a.KVHeads*(a.KeyDim+a.ValueDim), a.QKVBias)
 		q = b.rotateKey(b.turn(a, b.g.view(all, shape{a.KeyDim, a.Heads, b.tokens, 1}), true), in, a.KeyDim)
-		v = b.rotateValue(b.g.view(all, shape{a.ValueDim, a.KVHeads, b.tokens, 1}), in, a.ValueDim)
+		v = b.g.view(all, shape{a.ValueDim, a.KVHeads, b.tokens, 1})
+		if rotation(b.s.typeV, a.ValueDim, false) > 0 {
+			// Only contiguous rows can be rotated.
+			v = b.rotateValue(b.g.op(b.g.shape(v), v), in, a.ValueDim)
+		}
 		k = b.rotateKey(b.turn(a, b.g.view(all, shape{a.KeyDim, a.KVHeads, b.tokens, 1}), false), in, a.KeyDim)
 		return q, k, v
 	}
@@ -167,9 +172,7 @@ func (b *builder) attend(q, k, v id, heads, kvHeads, kd, vd int64, in *attnInput
 		y := g.op(shape{vd, per, heads, b.streams}, kq)
 		o = g.op(b.rows(heads*vd), g.view(y, shape{vd, heads, per, b.streams}))
 	}
-	if v != none {
-		o = b.rotateValue(o, in, vd)
-	}
+	b.gatherNextUnless(b.routes)
 	return o
 }
 

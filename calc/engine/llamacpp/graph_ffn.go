@@ -40,7 +40,7 @@ func (b *builder) mlp(x id, width int64, gated, bias bool) id {
 func (b *builder) experts(f *model.FFN, x id, layer int) id {
 	g := &b.g
 	t := g.shape(x)[1]
-	e, k, w := f.Experts, f.TopK, f.ExpertWidth
+	k, w := f.TopK, f.ExpertWidth
 	topk, weights := b.route(f, x)
 	in := g.view(x, shape{b.d, 1, t, 1})
 	if b.q.weightFirst {
@@ -70,11 +70,11 @@ func (b *builder) experts(f *model.FFN, x id, layer int) id {
 	}
 	down := branch(h, b.d)
 	g.dev = dev
-	_ = e
 	if !b.q.weightFirst {
 		down = g.same(down, weights)
 	}
 	out := b.sumExperts(down, k, t)
+	b.gatherNext()
 	if f.SharedWidth > 0 {
 		out = b.shared(f, x, out)
 	}

@@ -7,11 +7,19 @@ import "hwledger/calc/model"
 // by its second copy.
 func (b *builder) build(layers []int) {
 	x := b.embed()
+	if len(layers) > 0 {
+		b.gather(layers[0])
+		b.hoisted = true
+	}
 	if b.q.embdNorm {
 		x = b.norm(x)
 	}
 	last := len(b.m.Layers) - 1
-	for _, i := range layers {
+	for j, i := range layers {
+		b.next = -1
+		if j+1 < len(layers) {
+			b.next = layers[j+1]
+		}
 		b.g.dev = b.s.placed.layer(i)
 		x = b.layer(i, x, i == last)
 	}
@@ -45,6 +53,8 @@ func (b *builder) headLate(x id) {
 // layer appends one decoder layer on x.
 func (b *builder) layer(i int, x id, last bool) id {
 	l := &b.m.Layers[i]
+	b.routes = l.FFN.MoE()
+	b.gather(i)
 	if r, ok := rwkvOf(l); ok {
 		return b.rwkv(r, x, l.FFN.Width, last)
 	}
@@ -64,13 +74,16 @@ func (b *builder) layer(i int, x id, last bool) id {
 	if b.q.postNorms {
 		y = b.norm(y)
 	}
-	if last && b.picksEarly() {
+	if last && b.picksEarly() && !b.q.pickSum {
 		y, x = b.pickBoth(y, x)
 	}
 	if b.q.scaleResidual {
 		y = b.g.same(y)
 	}
 	mid := b.add(y, x, b.q.residualFirst > 1)
+	if last && b.q.pickSum {
+		mid = b.pick(mid)
+	}
 	if !l.FFN.Present() {
 		return mid
 	}
@@ -112,7 +125,8 @@ func (b *builder) mixers(i int, l *model.Layer, x, n id) id {
 		m, ok2 := l.Mixers[1].(*model.Mamba2)
 		if ok1 && ok2 {
 			o, y := b.attentionCore(a, n, &b.full), none
-			z := b.mamba2(m, b.norm(x), func() { y = b.attentionOut(a, o) })
+			b.ahead[0] = b.state(convOf(m) * (m.Conv - 1))
+			z := b.mamba2(m, b.norm(x), func() { y = b.attentionOut(a, o, &b.full) })
 			return b.g.same(y, z)
 		}
 	}
@@ -152,7 +166,7 @@ func (b *builder) parallelLayer(i int, l *model.Layer, x, n id, last bool) id {
 	}
 	f := b.feedForward(&l.FFN, n, i)
 	if a != nil {
-		y = b.attentionOut(a, y)
+		y = b.attentionOut(a, y, b.inputOf(i))
 	}
 	if last {
 		y = b.pick(y)

@@ -86,6 +86,6 @@ func (b *builder) expandedMLA(a *model.MLA, x, q id, in *attnInput) id {
 	nope := g.view(kv, shape{a.NopeDim, a.Heads, t, 1})
 	spread := g.op(shape{a.RopeDim, a.Heads, t, 1}, kpe)
 	k := b.rotateKey(g.op(shape{qk, a.Heads, t, 1}, nope, spread), in, qk)
-	o := b.attend(q, k, v, a.Heads, a.Heads, qk, a.ValDim, in)
+	o := b.rotateValue(b.attend(q, k, v, a.Heads, a.Heads, qk, a.ValDim, in), in, a.ValDim)
 	return b.linear(o, b.d, false)
 }

@@ -11,6 +11,60 @@ func (b *builder) state(n int64) id {
 	return b.g.op(shape{n, b.seqs, 1, 1}, b.rsCopy)
 }
 
+// gather appends layer i's states before anything else of the layer, unless
+// they were already: the gather depends on nothing, so llama.cpp's graph has
+// it before the unfinished rest of the layer before.
+func (b *builder) gather(i int) {
+	if b.hoisted {
+		b.hoisted = false
+		return
+	}
+	b.gatherStates(i)
+}
+
+// gatherNext does the same for the layer after this one, at the last point
+// where this layer forces an order.
+func (b *builder) gatherNext() {
+	if b.next >= 0 && !b.hoisted {
+		dev := b.g.dev
+		b.g.dev = b.s.placed.layer(b.next)
+		b.hoisted = b.gatherStates(b.next)
+		b.g.dev = dev
+	}
+}
+
+// gatherNextUnless gathers ahead unless the layer still has an expert network,
+// which forces an order of its own.
+func (b *builder) gatherNextUnless(routes bool) {
+	if !routes {
+		b.gatherNext()
+	}
+}
+
+func (b *builder) gatherStates(i int) bool {
+	l := &b.m.Layers[i]
+	if len(l.Mixers) != 1 {
+		return false
+	}
+	switch m := l.Mixers[0].(type) {
+	case *model.Mamba1:
+		b.ahead[0] = b.state(m.Inner * (m.Conv - 1))
+	case *model.Mamba2:
+		b.ahead[0] = b.state(convOf(m) * (m.Conv - 1))
+	case *model.ShortConv:
+		b.ahead[0] = b.state(m.Dim * (m.Kernel - 1))
+	case *model.RWKV:
+		b.ahead[0] = b.state(m.Shifts * b.d)
+		b.ahead[1] = b.state(b.d * m.HeadSize)
+	default:
+		return false
+	}
+	return true
+}
+
+// convOf returns the channels of a Mamba-2 layer's convolution.
+func convOf(m *model.Mamba2) int64 { return m.Inner() + 2*m.Groups*m.StateSize }
+
 // convolve appends a short convolution of width channels over src, which is
 // put behind the tail state of kernel-1 columns.
 func (b *builder) convolve(tail, src id, width, kernel int64) id {
@@ -25,7 +79,7 @@ func (b *builder) convolve(tail, src id, width, kernel int64) id {
 func (b *builder) mamba1(m *model.Mamba1, x id) id {
 	g, t := &b.g, b.tokens
 	d, n := m.Inner, m.StateSize
-	tail := g.view(b.state(d*(m.Conv-1)), shape{m.Conv - 1, d, b.seqs, 1})
+	tail := g.view(b.ahead[0], shape{m.Conv - 1, d, b.seqs, 1})
 	xz := b.linear(x, 2*d, m.ProjBias)
 	cat := b.convolve(tail, xz, d, m.Conv)
 	y := g.op(b.rows(d), cat)
@@ -50,6 +104,7 @@ func (b *builder) mamba1(m *model.Mamba1, x id) id {
 	}
 	scan := g.op(shape{d*t + n*d*b.seqs, 1, 1, 1}, flat, dt, bb, cc, b.rsCopy)
 	g.store(g.view(scan, shape{n * d * b.seqs, 1, 1, 1}))
+	b.gatherNextUnless(b.routes)
 	z := g.op(b.rows(d), g.view(xz, b.rows(d)))
 	out := g.view(scan, b.rows(d))
 	y = g.same(y)
@@ -63,8 +118,8 @@ func (b *builder) mamba1(m *model.Mamba1, x id) id {
 func (b *builder) mamba2(m *model.Mamba2, x id, between func()) id {
 	g, t := &b.g, b.tokens
 	d := m.Inner()
-	conv := d + 2*m.Groups*m.StateSize
-	tail := g.view(b.state(conv*(m.Conv-1)), shape{m.Conv - 1, conv, b.seqs, 1})
+	conv := convOf(m)
+	tail := g.view(b.ahead[0], shape{m.Conv - 1, conv, b.seqs, 1})
 	all := b.linear(x, d+conv+m.Heads, m.ProjBias)
 	cat := b.convolve(tail, all, conv, m.Conv)
 	y := g.op(b.rows(conv), cat)
@@ -82,6 +137,7 @@ func (b *builder) mamba2(m *model.Mamba2, x id, between func()) id {
 	if between != nil {
 		between()
 	}
+	b.gatherNextUnless(b.routes)
 	z := g.op(heads, g.view(all, heads))
 	out := g.view(scan, heads)
 	skip := g.op(heads, hx)
@@ -140,8 +196,11 @@ func (b *builder) deltaGates(m *model.GatedDelta, x id) (gate, beta id) {
 	}
 	ba := g.op(b.rows(2*m.ValueHeads), x)
 	gate = g.same(g.same(g.same(g.op(n, g.view(ba, n)))))
-	beta = g.same(g.view(ba, n))
-	return gate, beta
+	beta = g.view(ba, n)
+	if !b.s.rules.mixedInputs {
+		beta = g.op(n, beta)
+	}
+	return gate, g.same(beta)
 }
 
 // delta appends the fused delta rule: the outputs of all tokens and the new
@@ -189,10 +248,11 @@ func (b *builder) kda(m *model.KDA, x id) id {
 // shortConv appends LFM2's gated convolution. (src/models/lfm2.cpp)
 func (b *builder) shortConv(m *model.ShortConv, x id) id {
 	g := &b.g
-	tail := g.view(b.state(m.Dim*(m.Kernel-1)), shape{m.Kernel - 1, m.Dim, b.seqs, 1})
+	tail := g.view(b.ahead[0], shape{m.Kernel - 1, m.Dim, b.seqs, 1})
 	all := b.linear(x, 3*m.Dim, m.Bias)
 	bx := g.op(b.rows(m.Dim), g.view(all, b.rows(m.Dim)), g.view(all, b.rows(m.Dim)))
 	cat := b.convolve(tail, bx, m.Dim, m.Kernel)
+	b.gatherNextUnless(b.routes)
 	c := g.view(all, b.rows(m.Dim))
 	y := g.same(g.op(b.rows(m.Dim), cat), c)
 	return b.linear(y, b.d, m.Bias)

@@ -6,8 +6,8 @@ import "hwledger/calc/model"
 // width, both on the token before. (src/models/rwkv7-base.cpp)
 func (b *builder) rwkv(m *model.RWKV, x id, width int64, last bool) id {
 	g, d, t := &b.g, b.d, b.tokens
-	shift := g.view(b.state(m.Shifts*d), shape{d, m.Shifts, b.seqs, 1})
-	st := b.state(d * m.HeadSize)
+	shift := g.view(b.ahead[0], shape{d, m.Shifts, b.seqs, 1})
+	st := b.ahead[1]
 	heads := shape{m.HeadSize, d / m.HeadSize, t, 1}
 
 	n := b.norm(x)
@@ -78,14 +78,18 @@ func (b *builder) channelMix(m *model.RWKV, mid, attNorm, shift id, width int64,
 	n := b.norm(mid)
 	tail := g.op(shape{d, m.Shifts, b.seqs, 1}, g.view(attNorm, shape{d, 1, b.seqs, 1}), g.view(n, shape{d, 1, b.seqs, 1}))
 	g.store(g.view(tail, shape{m.Shifts * d, b.seqs, 1, 1}))
+	b.gatherNext()
 	prev := g.op(shape{d, per, b.seqs, 1}, shift, g.view(n, shape{d, per - 1, b.seqs, 1}))
 	px, nx, mx := g.view(prev, b.rows(d)), g.view(n, b.rows(d)), g.view(mid, b.rows(d))
 	if last {
-		px, nx, mx = b.pick(px), b.pick(nx), b.pick(mx)
+		px, nx = b.pick(px), b.pick(nx)
 	}
 	y := g.same(px, nx)
 	y = g.same(g.same(y), nx)
 	y = g.same(g.same(b.linear(y, width, false)))
 	y = b.linear(y, d, false)
+	if last {
+		mx = b.pick(mx)
+	}
 	return g.same(y, mx)
 }

@@ -36,6 +36,7 @@ type quirks struct {
 	// lateRows: before 0.7 the last layer ran on all tokens and its result was
 	// kept: 1 before the final norm, 2 after it.
 	lateRows int
+	pickSum  bool // the last layer drops rows after the residual addition
 	keepLast bool // the last layer's result is an output
 
 	swa        bool // the architecture's windows are honoured
@@ -74,8 +75,8 @@ var architectures = map[string]quirks{
 	"mamba":         {known: true},
 	"mamba2":        {known: true},
 	"jamba":         {known: true, noRope: true, plainWeights: true, residualFirst: 2},
-	"falcon-h1":     {known: true},
-	"granitehybrid": {known: true, noRope: true},
+	"falcon-h1":     {known: true, pickSum: true},
+	"granitehybrid": {known: true},
 	"qwen3next":     {known: true, repeatKeys: true, lateRows: 2},
 	"qwen35":        {rollback: true, lateRows: 2, multiRope: true},
 	"qwen35moe":     {rollback: true, lateRows: 2, multiRope: true},
