@@ -1,0 +1,43 @@
+package quant
+
+import "hwledger/calc/model"
+
+// Block-scaled 4-bit floats. MXFP4 (OCP microscaling) has an 8-bit exponent
+// for 32 weights, NVFP4 an fp8 scale for 16; NVFP4's two float32 for a matrix
+// are left out.
+func microscaled(name, typ string, group int64) *matrices {
+	return &matrices{
+		name: name, typ: typ, bits: 4 + 8/float64(group),
+		size: func(out, in int64) int64 { return ceilDiv(out*in, 2) + out*ceilDiv(in, group) },
+	}
+}
+
+func microscaleNames() []string { return []string{"mxfp4", "nvfp4"} }
+
+func parseMicroscale(s string) (Scheme, error) {
+	switch s {
+	case "mxfp4":
+		x := microscaled("mxfp4", "MXFP4", 32)
+		x.covers = expertsFirst
+		return x, nil
+	case "mxfp4-linear", "mxfp4-pack-quantized":
+		return microscaled("mxfp4-linear", "MXFP4", 32), nil
+	case "nvfp4", "modelopt-fp4", "nvfp4-pack-quantized":
+		return microscaled("nvfp4", "NVFP4", 16), nil
+	}
+	return nil, nil
+}
+
+// expertsFirst covers the experts of a model that has any, as gpt-oss stores
+// itself, and all linear layers of a dense one.
+func expertsFirst(m *model.Model, t *model.Tensor) bool {
+	if t.Part == model.Expert {
+		return true
+	}
+	for i := range m.Layers {
+		if m.Layers[i].FFN.MoE() {
+			return false
+		}
+	}
+	return linear(m, t)
+}

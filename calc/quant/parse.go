@@ -1,0 +1,72 @@
+package quant
+
+import (
+	"strings"
+
+	"hwledger/calc/model"
+)
+
+// family is a group of schemes that one file knows.
+type family struct {
+	// names lists canonical names for completion and near misses.
+	names func() []string
+	// parse returns the scheme of a lower-case name with dashes, nil when the
+	// name is not of the family, or an error when it is but says too little.
+	parse func(name string) (Scheme, error)
+}
+
+// families are tried in order.
+var families = [...]family{
+	{plainNames, parsePlain},
+	{fp8Names, parseFP8},
+	{groupwiseNames, parseGroupwise},
+	{bnbNames, parseBNB},
+	{microscaleNames, parseMicroscale},
+	{mlxNames, parseMLX},
+	{exllamaNames, parseExllama},
+}
+
+// Parse returns the weight quantization scheme with the given name, in any
+// case and with dashes or underscores: "bf16", "fp8-block", "gptq-4bit-g64",
+// "mlx-4bit", "Q4_K_M". The error is *model.Error with near misses as
+// candidates.
+func Parse(name string) (Scheme, error) {
+	s := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), "_", "-")
+	if len(s) <= 64 {
+		for _, f := range families {
+			if x, err := f.parse(s); x != nil || err != nil {
+				return x, err
+			}
+		}
+	}
+	return nil, unknown("weights", "quantization", name, Names())
+}
+
+// Names returns the canonical names that Parse accepts, without every
+// combination of bits and group.
+func Names() []string {
+	var names []string
+	for _, f := range families {
+		names = append(names, f.names()...)
+	}
+	return names
+}
+
+// For returns the scheme that an engine is asked for: the named one, or what
+// the checkpoint stores when name is empty or "auto". When the checkpoint is
+// already in the named scheme, its own exceptions hold.
+func For(m *model.Model, name string) (Scheme, error) {
+	if name == "" || strings.EqualFold(name, "auto") {
+		return AsStored(m)
+	}
+	s, err := Parse(name)
+	if err != nil {
+		return nil, err
+	}
+	if m.Quant != nil {
+		if own, err := fromQuantization(m.Quant); err == nil && own.Name() == s.Name() {
+			return own, nil
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,51 @@
+// Package quant knows how weights and caches are stored: which tensors of a
+// model a quantization scheme covers, and how many bytes each takes with its
+// scales and zeros.
+//
+// A family of schemes is one file with one line in families.
+package quant
+
+import "hwledger/calc/model"
+
+// Stored is how a scheme stores one tensor.
+type Stored struct {
+	// Type names the stored type: a GGUF type ("Q4_K"), a safetensors type
+	// ("BF16", "F8_E4M3") or the scheme's own ("INT4-G128").
+	Type string
+	// Bytes is the size with scales, zeros and padding of blocks.
+	Bytes int64
+	// Quantized is false for tensors kept in a plain type.
+	Quantized bool
+	// Parts are set when the scheme stores the tensor as several, as GGUF does
+	// with the two halves of MLA's attn_kv_b. Their bytes are Bytes together.
+	Parts []Stored
+}
+
+// Bits returns the bits for each of elems parameters, scales included.
+func (s *Stored) Bits(elems int64) float64 {
+	if elems <= 0 {
+		return 0
+	}
+	return 8 * float64(s.Bytes) / float64(elems)
+}
+
+// Scheme is a way to store the weights of a model.
+type Scheme interface {
+	// Name is the canonical name, which Parse accepts.
+	Name() string
+	// Bits is the nominal number of bits for a weight of a quantized matrix.
+	Bits() float64
+	// Assign returns how each of m.Tensors is stored, in their order. It
+	// computes from shapes, whatever type the tensors have now. It returns
+	// *model.Error when the scheme cannot store the model.
+	Assign(m *model.Model) ([]Stored, error)
+}
+
+// Sum returns the bytes of all tensors.
+func Sum(stored []Stored) int64 {
+	var n int64
+	for i := range stored {
+		n += stored[i].Bytes
+	}
+	return n
+}

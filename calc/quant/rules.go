@@ -1,0 +1,182 @@
+package quant
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	"hwledger/calc/model"
+)
+
+// rules are a checkpoint's own exceptions to its scheme.
+type rules struct {
+	// layer holds the patterns that name one layer, rest the others.
+	layer map[int][]pattern
+	rest  []pattern
+	// overrides are bits by module path.
+	overrides map[string]int64
+}
+
+// pattern is one exclusion: a regular expression ("re:.*self_attn.*"), a shell
+// pattern ("model.layers.0*") or a module path or a piece of one ("lm_head",
+// "mlp.gate").
+type pattern struct {
+	text  string // trimmed of the model's prefix
+	glob  bool
+	re    *regexp.Regexp
+	negat bool
+}
+
+// maxPattern bounds a regular expression from a configuration.
+const maxPattern = 4096
+
+// newRules compiles the exceptions of q. It returns *model.Error naming a
+// regular expression that it cannot read.
+func newRules(q *model.Quantization) (*rules, error) {
+	if q == nil || len(q.Exclude) == 0 && len(q.Overrides) == 0 {
+		return nil, nil
+	}
+	r := &rules{layer: map[int][]pattern{}}
+	for _, e := range q.Exclude {
+		p, err := newPattern(e)
+		if err != nil {
+			return nil, err
+		}
+		if n, ok := layerOf(p); ok {
+			r.layer[n] = append(r.layer[n], p)
+			continue
+		}
+		r.rest = append(r.rest, p)
+	}
+	if len(q.Overrides) > 0 {
+		r.overrides = make(map[string]int64, len(q.Overrides))
+		for path, bits := range q.Overrides {
+			r.overrides[trimModel(path)] = bits
+		}
+	}
+	return r, nil
+}
+
+func newPattern(text string) (pattern, error) {
+	expr, ok := strings.CutPrefix(text, "re:")
+	if !ok {
+		t := trimModel(text)
+		return pattern{text: t, glob: strings.ContainsAny(t, "*?")}, nil
+	}
+	p := pattern{text: expr}
+	// The one lookahead in use says "anything without": (?!.*X).*
+	if inner, ok := strings.CutPrefix(strings.TrimPrefix(expr, "^"), "(?!.*"); ok {
+		if i := strings.LastIndex(inner, ")"); i >= 0 && strings.Trim(inner[i+1:], ".*$") == "" {
+			p.negat, expr = true, ".*"+inner[:i]
+		}
+	}
+	re, err := regexp.Compile("^(?:" + expr + ")")
+	if err != nil || len(expr) > maxPattern {
+		return p, &model.Error{
+			Code: model.UnsupportedArchitecture, Field: "quantization_config.ignore", Err: err,
+			Message: "cannot read the exclusion " + strconv.Quote(clip(text)),
+			Hint:    "give the tensor headers beside the configuration, they say what is quantized",
+		}
+	}
+	p.re = re
+	return p, nil
+}
+
+// layerOf returns the layer that a pattern without wildcards before it names.
+func layerOf(p pattern) (int, bool) {
+	if p.re != nil {
+		return 0, false
+	}
+	rest, ok := strings.CutPrefix(p.text, "layers.")
+	if !ok {
+		return 0, false
+	}
+	num, _, ok := strings.Cut(rest, ".")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(num)
+	return n, err == nil
+}
+
+// excludes reports whether the checkpoint keeps t in a plain type.
+func (r *rules) excludes(m *model.Model, t *model.Tensor) bool {
+	if r == nil || len(r.rest) == 0 && len(r.layer[t.Layer]) == 0 {
+		return false
+	}
+	var buf [16]string
+	paths := appendModules(buf[:0], m, t)
+	for _, ps := range [...][]pattern{r.layer[t.Layer], r.rest} {
+		for i := range ps {
+			for _, path := range paths {
+				if ps[i].match(path) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// override returns the bits that the checkpoint gives t's module.
+func (r *rules) override(m *model.Model, t *model.Tensor) (bits int64, ok bool) {
+	if r == nil || len(r.overrides) == 0 {
+		return 0, false
+	}
+	var buf [16]string
+	for _, path := range appendModules(buf[:0], m, t) {
+		if bits, ok = r.overrides[path]; ok {
+			return bits, true
+		}
+	}
+	return 0, false
+}
+
+func (p *pattern) match(path string) bool {
+	switch {
+	case p.re != nil:
+		hit := p.re.MatchString("model."+path) || p.re.MatchString("model.language_model."+path) || p.re.MatchString(path)
+		return hit != p.negat
+	case p.glob:
+		return glob(p.text, path) || glob(p.text+".*", path)
+	}
+	return within(p.text, path)
+}
+
+// within reports whether piece is a run of whole segments of path.
+func within(piece, path string) bool {
+	for from := 0; ; {
+		i := strings.Index(path[from:], piece)
+		if i < 0 || piece == "" {
+			return false
+		}
+		start, end := from+i, from+i+len(piece)
+		if (start == 0 || path[start-1] == '.') && (end == len(path) || path[end] == '.') {
+			return true
+		}
+		from = start + 1
+	}
+}
+
+// glob matches s against a shell pattern of * and ?, in time linear in both
+// for one star and quadratic at worst.
+func glob(p, s string) bool {
+	star, mark, i, j := -1, 0, 0, 0
+	for j < len(s) {
+		switch {
+		case i < len(p) && (p[i] == '?' || p[i] == s[j]):
+			i, j = i+1, j+1
+		case i < len(p) && p[i] == '*':
+			star, mark, i = i, j, i+1
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	for i < len(p) && p[i] == '*' {
+		i++
+	}
+	return i == len(p)
+}
