@@ -33,12 +33,18 @@ type Attention struct {
 	Sinks            bool // one learned logit for each head; no cache
 	Fused            bool // one attn_qkv tensor
 	NoValue          bool // values are the keys (attention_k_eq_v)
+	// QLoRARank is the width that queries pass through, with a norm on it
+	// (Step3), 0 when they are projected at once.
+	QLoRARank int64
 	// KVWeights: a layer that reads another's cache has key and value weights
 	// nevertheless (Gemma 3n and 4).
 	KVWeights bool
 	// In is the number of features that queries, keys and values are computed
 	// from, 0 for the hidden size (Zamba2 concatenates two hidden rows).
 	In int64
+	// Indexer chooses the blocks of keys that are read (MiniMax-M3). Its keys
+	// have the cache's type.
+	Indexer *Indexer
 	// Weightless marks a layer that applies another layer's weights but keeps
 	// its own cache (the repeated blocks of Zamba2).
 	Weightless bool
@@ -68,9 +74,13 @@ func (a *Attention) AppendStores(dst []Store, tp int64) []Store {
 	if a.Cross {
 		axis = PerEncoderToken
 	}
-	return append(dst,
+	dst = append(dst,
 		Store{Class: Key, Axis: axis, Elems: g * a.KeyDim, Heads: g, Window: a.Window},
 		Store{Class: Value, Axis: axis, Elems: g * a.ValueDim, Heads: g, Window: a.Window})
+	if a.Indexer != nil {
+		dst = append(dst, Store{Class: Key, Axis: axis, Elems: a.Indexer.HeadDim, Heads: 1})
+	}
+	return dst
 }
 
 // AppendTensors appends projections, biases, norms and sinks.
@@ -93,7 +103,7 @@ func (a *Attention) AppendTensors(dst []Tensor, h int64) []Tensor {
 			dst = append(dst, Vec("attn_qkv.bias", Bias, q+k+v).With(ByColumn))
 		}
 	} else {
-		dst = append(dst, Matrix("attn_q.weight", q, in).With(ByColumn))
+		dst = a.appendQuery(dst, q, in)
 		if owns {
 			dst = append(dst, Matrix("attn_k.weight", k, in).KV(a.KVHeads))
 			if !a.NoValue {
@@ -123,8 +133,19 @@ func (a *Attention) AppendTensors(dst []Tensor, h int64) []Tensor {
 	case FullQKNorm:
 		dst = append(dst, Vec("attn_q_norm.weight", Norm, a.Heads*a.KeyDim), Vec("attn_k_norm.weight", Norm, k))
 	}
+	if x := a.Indexer; x != nil {
+		dst = append(dst, Matrix("indexer.attn_q.weight", x.Heads*x.HeadDim, h), Matrix("indexer.attn_k.weight", x.HeadDim, h),
+			Vec("indexer.q_norm.weight", Norm, x.HeadDim), Vec("indexer.k_norm.weight", Norm, x.HeadDim))
+	}
 	if a.Sinks {
 		dst = append(dst, Vec("attn_sinks.weight", Vector, a.Heads).With(ByColumn))
 	}
 	return dst
+}
+
+func (a *Attention) appendQuery(dst []Tensor, q, in int64) []Tensor {
+	if r := a.QLoRARank; r > 0 {
+		return append(dst, Matrix("attn_q_a.weight", r, in), Vec("attn_q_a_norm.weight", Norm, r), Matrix("attn_q_b.weight", q, r).With(ByColumn))
+	}
+	return append(dst, Matrix("attn_q.weight", q, in).With(ByColumn))
 }

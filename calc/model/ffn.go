@@ -26,6 +26,9 @@ type FFN struct {
 	// experts (Nemotron-3-Super, Kimi K3). LatentNorm: with a norm on it.
 	Latent     int64
 	LatentNorm bool
+	// Weightless marks a layer that applies another layer's network (the
+	// repeated blocks of Zamba2).
+	Weightless bool
 }
 
 // MoE reports whether the layer routes tokens to experts.
@@ -39,6 +42,9 @@ func (f FFN) ActiveWidth() int64 { return f.Width + f.TopK*f.ExpertWidth + f.Sha
 
 // AppendTensors appends the network's weights, without its layer's norm.
 func (f FFN) AppendTensors(dst []Tensor, h int64) []Tensor {
+	if f.Weightless {
+		return dst
+	}
 	if f.Width > 0 {
 		dst = appendMLP(dst, "", h, f.Width, f.Gated, f.Bias, Linear)
 	}

@@ -6,21 +6,22 @@ type Kind string
 // The mixer kinds. A model whose mixer is none of these is an error, never a
 // silent multi-head attention.
 const (
-	KindFull       Kind = "full"
-	KindSliding    Kind = "sliding"
-	KindChunked    Kind = "chunked"
-	KindMLA        Kind = "mla"
-	KindCompressed Kind = "compressed"
-	KindCross      Kind = "cross"
-	KindMamba1     Kind = "mamba1"
-	KindMamba2     Kind = "mamba2"
-	KindGatedDelta Kind = "gated_delta_net"
-	KindKDA        Kind = "kda"
-	KindLightning  Kind = "lightning"
-	KindShortConv  Kind = "short_conv"
-	KindRWKV       Kind = "rwkv"
-	KindRGLRU      Kind = "rg_lru"
-	KindNone       Kind = "none"
+	KindFull        Kind = "full"
+	KindSliding     Kind = "sliding"
+	KindChunked     Kind = "chunked"
+	KindMLA         Kind = "mla"
+	KindCompressed  Kind = "compressed"
+	KindCross       Kind = "cross"
+	KindMamba1      Kind = "mamba1"
+	KindMamba2      Kind = "mamba2"
+	KindGatedDelta  Kind = "gated_delta_net"
+	KindKDA         Kind = "kda"
+	KindLightning   Kind = "lightning"
+	KindShortConv   Kind = "short_conv"
+	KindRWKV        Kind = "rwkv"
+	KindRGLRU       Kind = "rg_lru"
+	KindGatedMemory Kind = "gated_memory"
+	KindNone        Kind = "none"
 )
 
 // Class says what a store holds; engines choose the element type by it.

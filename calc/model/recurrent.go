@@ -27,6 +27,9 @@ type Mamba2 struct {
 	Heads, HeadDim, Groups, StateSize, Conv int64
 	ConvBias, ProjBias                      bool
 	NoNorm                                  bool // no gated norm before the output (Falcon-H1)
+	// DtRank, when set, makes B, C and dt come from the convolved input through
+	// a projection with norms, as in Mamba-1 (PLaMo-2); Groups is then 0.
+	DtRank int64
 }
 
 // Inner returns the inner width, Heads × HeadDim.
@@ -89,7 +92,11 @@ func (k *KDA) AppendStores(dst []Store, tp int64) []Store {
 
 // Lightning is the linear attention of MiniMax-Text-01: a state, no
 // convolution.
-type Lightning struct{ Heads, HeadDim int64 }
+type Lightning struct {
+	Heads, HeadDim int64
+	// HeadNorm: queries and keys are normalised by head (Ling and Ring).
+	HeadNorm bool
+}
 
 // Kind returns KindLightning.
 func (*Lightning) Kind() Kind { return KindLightning }
@@ -152,3 +159,13 @@ func (r *RGLRU) AppendStores(dst []Store, tp int64) []Store {
 		Store{Class: ConvState, Axis: PerSequence, Elems: r.Width / tp * (r.Conv - 1), Heads: 1},
 		Store{Class: State, Axis: PerSequence, Elems: r.Width / tp, Heads: 1})
 }
+
+// GatedMemory is the gated memory unit of Phi-4-mini-flash: it gates the
+// output of an earlier layer's state space and keeps nothing itself.
+type GatedMemory struct{ Inner int64 }
+
+// Kind returns KindGatedMemory.
+func (*GatedMemory) Kind() Kind { return KindGatedMemory }
+
+// AppendStores appends nothing.
+func (*GatedMemory) AppendStores(dst []Store, _ int64) []Store { return dst }

@@ -29,6 +29,9 @@ func (m *Mamba1) AppendTensors(dst []Tensor, h int64) []Tensor {
 // out_proj.
 func (m *Mamba2) AppendTensors(dst []Tensor, h int64) []Tensor {
 	d := m.Inner()
+	if m.DtRank > 0 {
+		return m.appendProjected(dst, h)
+	}
 	c := d + 2*m.Groups*m.StateSize
 	dst = append(dst, Matrix("ssm_in.weight", d+c+m.Heads, h).With(ByColumn))
 	if m.ProjBias {
@@ -48,6 +51,18 @@ func (m *Mamba2) AppendTensors(dst []Tensor, h int64) []Tensor {
 		dst = append(dst, Vec("ssm_out.bias", Bias, h))
 	}
 	return dst
+}
+
+// appendProjected appends the weights of PLaMo-2's variant: the convolution
+// covers the input alone, and B, C and dt are projected from it and normalised.
+func (m *Mamba2) appendProjected(dst []Tensor, h int64) []Tensor {
+	d, n, r := m.Inner(), m.StateSize, m.DtRank
+	return append(dst,
+		Matrix("ssm_in.weight", 2*d, h).With(ByColumn), Matrix("ssm_conv1d.weight", d, m.Conv).As(Conv).With(ByColumn),
+		Matrix("ssm_x.weight", r+2*n, d).With(ByRow), Matrix("ssm_dt.weight", m.Heads, r).With(ByColumn),
+		Vec("ssm_dt_norm.weight", Norm, r), Vec("ssm_b_norm.weight", Norm, n), Vec("ssm_c_norm.weight", Norm, n),
+		Vec("ssm_dt.bias", Bias, m.Heads).With(ByColumn), Vec("ssm_a", Vector, m.Heads).With(ByColumn), Vec("ssm_d", Vector, m.Heads).With(ByColumn),
+		Matrix("ssm_out.weight", h, d).With(ByRow))
 }
 
 // AppendTensors appends the fused projections, conv1d, dt, A, norm and output.
@@ -93,6 +108,9 @@ func (k *KDA) AppendTensors(dst []Tensor, h int64) []Tensor {
 // output and its norm.
 func (l *Lightning) AppendTensors(dst []Tensor, h int64) []Tensor {
 	p := l.Heads * l.HeadDim
+	if l.HeadNorm {
+		dst = append(dst, Vec("attn_q_norm.weight", Norm, l.HeadDim), Vec("attn_k_norm.weight", Norm, l.HeadDim))
+	}
 	return append(dst,
 		Matrix("attn_qkv.weight", 3*p, h).With(ByColumn), Matrix("attn_gate.weight", p, h).With(ByColumn),
 		Matrix("attn_output.weight", h, p).With(ByRow), Vec("attn_sub_norm.weight", Norm, p).With(ByColumn))
@@ -178,4 +196,9 @@ func (r *RGLRU) AppendTensors(dst []Tensor, h int64) []Tensor {
 	return append(dst,
 		Vec("rec_a", Vector, w).With(ByColumn),
 		Matrix("rec_out.weight", h, w).With(ByRow), Vec("rec_out.bias", Bias, h))
+}
+
+// AppendTensors appends the gate projection and the output.
+func (g *GatedMemory) AppendTensors(dst []Tensor, h int64) []Tensor {
+	return append(dst, Matrix("gmu_in.weight", g.Inner, h).With(ByColumn), Matrix("gmu_out.weight", h, g.Inner).With(ByRow))
 }
