@@ -61,11 +61,11 @@ func (e vllm) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engin
 
 // assign returns the stored size of each tensor under the asked scheme.
 func assign(m *model.Model, name string) ([]quant.Stored, error) {
-	out := make([]quant.Stored, len(m.Tensors))
-	for i := range out {
-		out[i] = quant.Stored{Bytes: 2 * m.Tensors[i].Elems()}
+	scheme, err := quant.For(m, name)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	return scheme.Assign(m)
 }
 
 // stages sizes each pipeline stage.

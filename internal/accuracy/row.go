@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"hwledger/calc/engine"
+	"hwledger/calc/hardware"
+)
+
+// row is one start of a server as its log printed it. Pointers are null where
+// the log does not say. Sizes in GiB are as printed, rounded.
+type row struct {
+	ID           string   `json:"id"`
+	Engine       string   `json:"engine"`
+	Version      string   `json:"engine_version,omitempty"`
+	Model        string   `json:"model"`
+	WeightsDType string   `json:"weights_dtype,omitempty"`
+	KVDType      string   `json:"kv_dtype,omitempty"`
+	GPU          string   `json:"gpu,omitempty"`
+	GPUCount     int64    `json:"gpu_count,omitempty"`
+	TP           *int64   `json:"tp"`
+	PP           int64    `json:"pp,omitempty"`
+	DP           int64    `json:"dp,omitempty"`
+	MaxModelLen  int64    `json:"max_model_len,omitempty"`
+	MaxNumSeqs   int64    `json:"max_num_seqs,omitempty"`
+	BatchTokens  int64    `json:"max_num_batched_tokens,omitempty"`
+	Utilization  float64  `json:"gpu_memory_utilization,omitempty"`
+	Eager        bool     `json:"enforce_eager,omitempty"`
+	BlockSize    int64    `json:"block_size,omitempty"`
+	Observed     observed `json:"observed"`
+	Notes        string   `json:"notes,omitempty"`
+	Tier         string   `json:"tier,omitempty"`
+	line         int
+	file         string
+	parseFailure error
+}
+
+// observed is what the log printed.
+type observed struct {
+	Weights     *float64 `json:"weights_gib,omitempty"`
+	KV          *float64 `json:"kv_cache_gib,omitempty"`
+	Tokens      *int64   `json:"kv_cache_tokens,omitempty"`
+	Blocks      *int64   `json:"num_gpu_blocks,omitempty"`
+	Concurrency *float64 `json:"max_concurrency_x,omitempty"`
+	Graphs      *float64 `json:"cudagraph_gib,omitempty"`
+	Activation  *float64 `json:"peak_activation_gib,omitempty"`
+	NonTorch    *float64 `json:"non_torch_gib,omitempty"`
+	NonKV       *float64 `json:"total_non_kv_gib,omitempty"`
+	OneRequest  *float64 `json:"kv_needed_for_one_max_len_request_gib,omitempty"`
+}
+
+// readRows reads one JSON object per line. A line that is not one becomes a
+// row with its failure, to be listed as skipped.
+func readRows(r io.Reader, file string) ([]row, error) {
+	var out []row
+	sc := bufio.NewScanner(r)
+	sc.Buffer(make([]byte, 64<<10), 16<<20)
+	for n := 1; sc.Scan(); n++ {
+		text := strings.TrimSpace(sc.Text())
+		if text == "" {
+			continue
+		}
+		var v row
+		if err := json.Unmarshal([]byte(text), &v); err != nil {
+			v = row{ID: fmt.Sprintf("%s:%d", file, n), parseFailure: err}
+		}
+		v.line, v.file = n, file
+		out = append(out, v)
+	}
+	return out, sc.Err()
+}
+
+// hints are settings that a log's notes name in words and the fields of a row
+// have no place for.
+type hints struct {
+	draft, dcp  int64
+	fp8KV       bool
+	hybridOff   bool
+	totalMemory engine.Bytes
+	mode        string
+}
+
+var (
+	draftHint = regexp.MustCompile(`(?i)num_speculative_tokens[=: ]+(\d+)|(\d+) draft tokens|MTP[ =:]+(\d+)`)
+	mtpHint   = regexp.MustCompile(`(?i)\bMTP\b`)
+	noMTPHint = regexp.MustCompile(`(?i)no spec|without MTP|no MTP`)
+	dcpHint   = regexp.MustCompile(`(?i)\bDCP[= ]*(\d+)`)
+	offHint   = regexp.MustCompile(`(?i)hybrid (KV )?(cache )?manager (is )?(apparently )?(off|disabled)`)
+	fp8Hint   = regexp.MustCompile(`(?i)float8_e4m3fn|resolves to fp8|fp8[- ]by[- ]checkpoint`)
+	totalHint = regexp.MustCompile(`(?i)total[_ ]memory(?: printed)?[=: ]+([\d.]+)`)
+)
+
+func (r *row) hints() hints {
+	var h hints
+	text := r.Notes
+	if m := draftHint.FindStringSubmatch(text); m != nil {
+		for _, s := range m[1:] {
+			if n, err := strconv.ParseInt(s, 10, 64); err == nil && n > 0 && n < 64 {
+				h.draft = n
+			}
+		}
+	} else if mtpHint.MatchString(text) && !noMTPHint.MatchString(text) {
+		h.draft = 1
+	}
+	if noMTPHint.MatchString(text) {
+		h.draft = 0
+	}
+	if m := dcpHint.FindStringSubmatch(text); m != nil {
+		h.dcp, _ = strconv.ParseInt(m[1], 10, 64)
+	}
+	h.hybridOff = offHint.MatchString(text)
+	h.fp8KV = fp8Hint.MatchString(text)
+	if m := totalHint.FindStringSubmatch(text); m != nil {
+		if f, err := strconv.ParseFloat(m[1], 64); err == nil && f > 1 && f < 4096 {
+			h.totalMemory = engine.Bytes(f * float64(engine.GiB))
+		}
+	}
+	return h
+}
+
+// hardwareOf returns the row's devices; none when the log does not name them.
+func (r *row) hardwareOf(h hints, ranks int) engine.Hardware {
+	name := strings.TrimPrefix(r.GPU, "NVIDIA ")
+	if i := strings.IndexByte(name, '('); i > 0 {
+		name = strings.TrimSpace(name[:i])
+	}
+	var d engine.Device
+	if hw, err := hardware.Parse(name); err == nil && len(hw.Devices) > 0 && name != "" {
+		d = hw.Devices[0]
+	}
+	if h.totalMemory > 0 {
+		d.Total, d.Free, d.Usable = h.totalMemory, h.totalMemory, h.totalMemory
+		if d.Name == "" {
+			d.Name, d.Kind = "unnamed", engine.Dedicated
+		}
+	}
+	if d.Total == 0 {
+		return engine.Hardware{}
+	}
+	hw := engine.Hardware{Devices: make([]engine.Device, ranks)}
+	for i := range hw.Devices {
+		hw.Devices[i] = d
+	}
+	return hw
+}
+
+// cacheType returns the row's cache type as the planner names it.
+func (r *row) cacheType(h hints) string {
+	s := strings.ToLower(strings.TrimSpace(r.KVDType))
+	switch {
+	case h.fp8KV && (s == "" || s == "auto"):
+		return "fp8"
+	case strings.Contains(s, "int8") && strings.Contains(s, "head"):
+		return "int8_per_token_head"
+	}
+	return s
+}
+
+// one returns n, or 1 when the log does not say.
+func one(n int64) int64 { return max(n, 1) }
