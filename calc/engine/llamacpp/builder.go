@@ -35,6 +35,7 @@ type builder struct {
 	next                int   // the layer after this one, -1 at the end
 	ahead               [2]id // its states, when gathered already
 	hoisted             bool
+	normsFixed          bool // norms run on their layer's backend
 	routes              bool // the layer has an expert network
 }
 
@@ -56,7 +57,7 @@ func (b *builder) rows(n int64) shape { return shape{n, b.tokens, 1, 1} }
 // embed appends the token embedding.
 func (b *builder) embed() id {
 	tok := b.g.in(4, shape{b.tokens, 1, 1, 1})
-	x := b.g.op(b.rows(b.d), tok)
+	x := b.g.on(b.g.op(b.rows(b.d), tok))
 	// Ready-made embeddings are an input whether or not they are used.
 	b.g.in(4, b.rows(b.d))
 	if b.s.rules.mixedInputs {
@@ -65,9 +66,9 @@ func (b *builder) embed() id {
 		tokens := b.g.in(4, shape{b.tokens, 1, 1, 1})
 		slots := b.g.in(8, shape{b.tokens, 1, 1, 1})
 		mixed := b.g.in(4, b.rows(b.d))
-		rows := b.g.op(b.rows(b.d), tokens)
+		rows := b.g.on(b.g.op(b.rows(b.d), tokens))
 		dst := b.g.op(b.rows(b.d), mixed)
-		b.g.push(node{shape: b.rows(b.d), elem: 4, root: dst}, rows, slots, dst)
+		b.g.push(node{shape: b.rows(b.d), elem: 4, root: dst, writes: true}, rows, slots, dst)
 	}
 	if b.q.scaleEmbd {
 		if b.s.rules.mixedInputs && b.q.scaleByRow {
@@ -81,20 +82,24 @@ func (b *builder) embed() id {
 
 // norm appends a normalisation with its weight, and bias for LayerNorm.
 func (b *builder) norm(x id) id {
+	g := &b.g
 	if b.q.layerNorm {
-		n := b.g.op(b.g.shape(x), x)
-		return b.g.same(b.g.same(n))
+		n := g.op(g.shape(x), x)
+		g.nodes[n].fixed = b.normsFixed
+		return g.on(g.same(g.on(g.same(n))))
 	}
-	return b.g.same(b.g.same(x))
+	n := g.same(x)
+	g.nodes[n].fixed = b.normsFixed
+	return g.on(g.same(n))
 }
 
 // linear appends a matrix product of out features for each token of x.
 func (b *builder) linear(x id, out int64, bias bool) id {
 	s := b.g.shape(x)
 	s[0] = out
-	y := b.g.op(s, x)
+	y := b.g.on(b.g.op(s, x))
 	if bias {
-		y = b.g.same(y)
+		y = b.g.on(b.g.same(y))
 	}
 	return y
 }
@@ -109,8 +114,9 @@ func (b *builder) positions() id {
 
 // head appends the final norm and the logits.
 func (b *builder) head(x id) {
+	b.normsFixed = false
 	x = b.g.keep(b.norm(x))
-	y := b.g.op(shape{b.m.Vocab, b.g.shape(x)[1], 1, 1}, x)
+	y := b.g.on(b.g.op(shape{b.m.Vocab, b.g.shape(x)[1], 1, 1}, x))
 	if b.q.finalSoftcap {
 		y = b.g.same(b.g.same(b.g.same(y)))
 	} else if b.q.scaleLogits {

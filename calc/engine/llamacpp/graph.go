@@ -37,8 +37,14 @@ type node struct {
 	dev   int8
 	// root is the node whose memory a view shows, none for no view.
 	root id
-	// outer marks a view of a tensor outside the graph.
-	outer      bool
+	// outer marks a tensor outside the graph (a cache, a weight), or a view of
+	// one: the allocator never touches it.
+	outer bool
+	// writes marks an operation whose result is a view of what it wrote into.
+	writes bool
+	// fixed nodes run where their weights or caches are; the scheduler places
+	// the others.
+	fixed      bool
 	first, num int32 // sources, in graph.src
 }
 
@@ -98,17 +104,30 @@ func (g *graph) view(src id, s shape) id {
 
 // store appends a write into a cache: it needs its sources and makes nothing.
 func (g *graph) store(src ...id) id {
-	return g.push(node{root: none, outer: true}, src...)
+	return g.push(node{root: none, outer: true, fixed: true}, src...)
 }
 
 // in appends an input of the given element size, which lives on the host.
 func (g *graph) in(elem int8, s shape) id {
 	dev := g.dev
 	g.dev = g.host
-	n := g.push(node{size: int64(elem) * s.elems(), shape: s, elem: elem, role: input, root: none})
+	n := g.push(node{size: int64(elem) * s.elems(), shape: s, elem: elem, role: input, root: none, fixed: true})
 	g.dev = dev
 	g.inputs = append(g.inputs, n)
 	return n
+}
+
+// on fixes where n runs: where new nodes go now.
+func (g *graph) on(n id) id {
+	g.nodes[n].fixed = true
+	return n
+}
+
+// outside appends a tensor outside the graph, such as a cache that another
+// backend may have to copy.
+func (g *graph) outside(size int64, dev int8) id {
+	g.nodes = append(g.nodes, node{size: size, root: none, outer: true, fixed: true, dev: dev, first: int32(len(g.src))})
+	return id(len(g.nodes) - 1)
 }
 
 // keep marks n as an output of the graph.

@@ -1,6 +1,9 @@
 package llamacpp
 
-import "hwledger/calc/model"
+import (
+	"hwledger/calc/model"
+	"hwledger/calc/model/ggml"
+)
 
 // attention appends softmax attention over x and its output projection.
 func (b *builder) attention(a *model.Attention, x id, in *attnInput) id {
@@ -149,6 +152,10 @@ func (b *builder) attend(q, k, v id, heads, kvHeads, kd, vd int64, in *attnInput
 	b.caches(in)
 	g := &b.g
 	t, per := b.tokens, b.tokens/b.streams
+	dev := g.dev
+	if !b.s.offloadKQV {
+		g.dev = g.host
+	}
 	if k != none {
 		g.store(g.view(k, shape{kvHeads * kd, t, 1, 1}), in.kIdx)
 	}
@@ -159,6 +166,7 @@ func (b *builder) attend(q, k, v id, heads, kvHeads, kd, vd int64, in *attnInput
 		}
 		g.store(y, in.vIdx)
 	}
+	g.dev = dev
 	q = g.view(g.view(q, shape{kd, heads, per, b.streams}), shape{kd, per, heads, b.streams})
 	var o id
 	if b.s.flash {
@@ -171,6 +179,9 @@ func (b *builder) attend(q, k, v id, heads, kvHeads, kd, vd int64, in *attnInput
 		kq = g.same(kq, in.mask)
 		y := g.op(shape{vd, per, heads, b.streams}, kq)
 		o = g.op(b.rows(heads*vd), g.view(y, shape{vd, heads, per, b.streams}))
+		if !b.s.offloadKQV {
+			g.nodes[o].fixed, g.nodes[o].dev = true, g.host
+		}
 	}
 	b.gatherNextUnless(b.routes)
 	return o
@@ -180,6 +191,10 @@ func (b *builder) attend(q, k, v id, heads, kvHeads, kd, vd int64, in *attnInput
 func (b *builder) flash(q id, heads, kvHeads, kd, vd int64, in *attnInput) id {
 	g := &b.g
 	k, v := none, none
+	if !b.s.offloadKQV {
+		// The kernel runs beside the weights and needs the caches there.
+		k, v = b.hostCache(b.s.typeK, kvHeads*kd, in), b.hostCache(b.s.typeV, kvHeads*vd, in)
+	}
 	if b.s.typeK == f32 {
 		k = g.typed(2, shape{kd, in.cells, kvHeads, b.streams})
 	}
@@ -188,6 +203,15 @@ func (b *builder) flash(q id, heads, kvHeads, kd, vd int64, in *attnInput) id {
 	}
 	y := g.op(shape{vd, heads, b.tokens / b.streams, b.streams}, q, k, v, in.mask)
 	return g.view(y, b.rows(heads*vd))
+}
+
+// hostCache appends a cache that stays in system memory.
+func (b *builder) hostCache(t ggml.Type, n int64, in *attnInput) id {
+	row, err := t.RowBytes(n)
+	if err != nil || b.g.host == 0 {
+		return none
+	}
+	return b.g.outside(row*in.cells*b.streams, b.g.host)
 }
 
 // rotate appends a rotation by a Hadamard matrix of width n.

@@ -15,6 +15,7 @@ func (b *builder) build(layers []int) {
 		x = b.norm(x)
 	}
 	last := len(b.m.Layers) - 1
+	b.normsFixed = b.s.placed.all
 	for j, i := range layers {
 		b.next = -1
 		if j+1 < len(layers) {
@@ -22,6 +23,7 @@ func (b *builder) build(layers []int) {
 		}
 		b.g.dev = b.s.placed.layer(i)
 		x = b.layer(i, x, i == last)
+		b.handOver(x)
 	}
 	b.g.dev = b.s.placed.output
 	late := b.q.lateRows
@@ -42,12 +44,25 @@ func (b *builder) build(layers []int) {
 	b.head(x)
 }
 
+// handOver lets a layer's last operation run where the next layer is: with
+// everything on devices both of its operands cross over instead of its result.
+func (b *builder) handOver(x id) {
+	if !b.s.placed.all || b.next < 0 {
+		return
+	}
+	n := &b.g.nodes[x]
+	if dev := b.s.placed.layer(b.next); dev != n.dev {
+		n.fixed, n.dev = true, dev
+	}
+}
+
 // headLate is the head of architectures that keep every token's final norm.
 func (b *builder) headLate(x id) {
+	b.normsFixed = false
 	n := b.g.keep(b.norm(x))
 	ids := b.g.in(4, shape{b.outputs, 1, 1, 1})
 	y := b.g.keep(b.g.op(shape{b.d, b.outputs, 1, 1}, n, ids))
-	b.g.keep(b.g.op(shape{b.m.Vocab, b.outputs, 1, 1}, y))
+	b.g.keep(b.g.on(b.g.op(shape{b.m.Vocab, b.outputs, 1, 1}, y)))
 }
 
 // layer appends one decoder layer on x.

@@ -17,7 +17,7 @@ func (b *builder) latent(a *model.MLA, x id, in *attnInput) id {
 		return b.expandedMLA(a, x, q, in)
 	}
 	nope := g.view(g.view(q, shape{a.NopeDim, a.Heads, t, 1}), shape{a.NopeDim, t, a.Heads, 1})
-	absorbed := g.view(g.op(shape{a.KVLoRARank, t, a.Heads, 1}, nope), shape{a.KVLoRARank, a.Heads, t, 1})
+	absorbed := g.view(g.on(g.op(shape{a.KVLoRARank, t, a.Heads, 1}, nope)), shape{a.KVLoRARank, a.Heads, t, 1})
 	pe := b.rope(g.view(q, shape{a.RopeDim, a.Heads, t, 1}))
 	width := a.KVLoRARank + a.RopeDim
 	q = g.op(shape{width, a.Heads, t, 1}, absorbed, pe)
@@ -60,7 +60,7 @@ func (b *builder) attendLatent(a *model.MLA, q, k id, in *attnInput) id {
 			vc = g.typed(2, shape{a.KVLoRARank, in.cells, 1, b.streams})
 		}
 		y = g.op(shape{a.KVLoRARank, a.Heads, per, b.streams}, q, kc, vc, in.mask)
-		y = g.op(shape{a.ValDim, per, a.Heads, b.streams}, g.view(y, shape{a.KVLoRARank, per, a.Heads, b.streams}))
+		y = g.on(g.op(shape{a.ValDim, per, a.Heads, b.streams}, g.view(y, shape{a.KVLoRARank, per, a.Heads, b.streams})))
 		y = g.view(y, shape{a.ValDim, a.Heads, per, b.streams})
 		return g.view(g.op(g.shape(y), y), b.rows(a.Heads*a.ValDim))
 	}
@@ -68,7 +68,7 @@ func (b *builder) attendLatent(a *model.MLA, q, k id, in *attnInput) id {
 	kq := g.op(shape{in.cells, per, a.Heads, b.streams}, q)
 	kq = g.same(kq, in.mask)
 	y = g.op(shape{a.KVLoRARank, per, a.Heads, b.streams}, v, kq)
-	y = g.op(shape{a.ValDim, per, a.Heads, b.streams}, y)
+	y = g.on(g.op(shape{a.ValDim, per, a.Heads, b.streams}, y))
 	return g.op(b.rows(a.Heads*a.ValDim), g.view(y, shape{a.ValDim, a.Heads, per, b.streams}))
 }
 

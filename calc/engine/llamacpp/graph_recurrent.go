@@ -82,13 +82,13 @@ func (b *builder) mamba1(m *model.Mamba1, x id) id {
 	tail := g.view(b.ahead[0], shape{m.Conv - 1, d, b.seqs, 1})
 	xz := b.linear(x, 2*d, m.ProjBias)
 	cat := b.convolve(tail, xz, d, m.Conv)
-	y := g.op(b.rows(d), cat)
+	y := g.on(g.op(b.rows(d), cat))
 	if m.ConvBias {
-		y = g.same(y)
+		y = g.on(g.same(y))
 	}
 	y = g.same(y)
 	flat := g.view(y, shape{1, d, t, 1})
-	dbc := g.op(b.rows(m.DtRank+2*n), y)
+	dbc := g.on(g.op(b.rows(m.DtRank+2*n), y))
 	rank := g.view(dbc, b.rows(m.DtRank))
 	var dt id
 	if m.DtBCNorms {
@@ -96,7 +96,7 @@ func (b *builder) mamba1(m *model.Mamba1, x id) id {
 	} else {
 		dt = g.op(b.rows(m.DtRank), rank)
 	}
-	dt = g.same(g.op(b.rows(d), dt))
+	dt = g.on(g.same(g.on(g.op(b.rows(d), dt))))
 	bb := g.view(dbc, shape{n, 1, t, 1})
 	cc := g.view(dbc, shape{n, 1, t, 1})
 	if m.DtBCNorms {
@@ -122,9 +122,9 @@ func (b *builder) mamba2(m *model.Mamba2, x id, between func()) id {
 	tail := g.view(b.ahead[0], shape{m.Conv - 1, conv, b.seqs, 1})
 	all := b.linear(x, d+conv+m.Heads, m.ProjBias)
 	cat := b.convolve(tail, all, conv, m.Conv)
-	y := g.op(b.rows(conv), cat)
+	y := g.on(g.op(b.rows(conv), cat))
 	if m.ConvBias {
-		y = g.same(y)
+		y = g.on(g.same(y))
 	}
 	y = g.same(y)
 	heads := shape{m.HeadDim, m.Heads, t, 1}
@@ -161,7 +161,7 @@ func (b *builder) gatedDelta(m *model.GatedDelta, x id) id {
 	mixed := b.linear(x, conv, false)
 	cat := b.convolve(tail, mixed, conv, m.Conv)
 	st := b.state(vd * m.KeyDim)
-	y := g.same(g.op(b.rows(conv), cat))
+	y := g.same(g.on(g.op(b.rows(conv), cat)))
 	keys := func() id {
 		k := g.same(g.same(g.view(y, shape{m.KeyDim, m.KeyHeads, t, 1})))
 		if m.KeyHeads != m.ValueHeads && b.q.repeatKeys {
@@ -194,7 +194,7 @@ func (b *builder) deltaGates(m *model.GatedDelta, x id) (gate, beta id) {
 		gate = g.same(g.same(g.same(g.op(n, x))))
 		return gate, beta
 	}
-	ba := g.op(b.rows(2*m.ValueHeads), x)
+	ba := g.on(g.op(b.rows(2*m.ValueHeads), x))
 	gate = g.same(g.same(g.same(g.op(n, g.view(ba, n)))))
 	beta = g.view(ba, n)
 	if !b.s.rules.mixedInputs {
@@ -227,7 +227,7 @@ func (b *builder) kda(m *model.KDA, x id) id {
 	st := b.state(d * m.HeadDim)
 	var qkv [3]id
 	for i, cat := range cats {
-		y := g.same(g.view(g.op(b.rows(d), cat), b.rows(d)))
+		y := g.same(g.view(g.on(g.op(b.rows(d), cat)), b.rows(d)))
 		qkv[i] = g.view(y, heads)
 		if i < 2 {
 			qkv[i] = g.same(g.same(qkv[i]))
@@ -254,7 +254,7 @@ func (b *builder) shortConv(m *model.ShortConv, x id) id {
 	cat := b.convolve(tail, bx, m.Dim, m.Kernel)
 	b.gatherNextUnless(b.routes)
 	c := g.view(all, b.rows(m.Dim))
-	y := g.same(g.op(b.rows(m.Dim), cat), c)
+	y := g.same(g.on(g.op(b.rows(m.Dim), cat)), c)
 	return b.linear(y, b.d, m.Bias)
 }
 

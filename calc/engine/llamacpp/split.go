@@ -1,9 +1,48 @@
 package llamacpp
 
+// assign places the nodes that no weight or cache fixes: a device's
+// neighbours before and after go to that device, the rest to the host's.
+func (s *simulator) assign() {
+	g := s.g
+	n := len(g.nodes)
+	placed := make([]bool, n)
+	real := func(i int) bool {
+		x := &g.nodes[i]
+		return x.role != input && (x.root == none || x.writes) && !(x.outer && x.num == 0)
+	}
+	for i := range n {
+		placed[i] = g.nodes[i].fixed
+	}
+	pass := func(devices, up bool) {
+		cur, set := int8(0), false
+		for j := range n {
+			i := j
+			if up {
+				i = n - 1 - j
+			}
+			if !real(i) {
+				continue
+			}
+			x := &g.nodes[i]
+			switch {
+			case placed[i]:
+				cur, set = x.dev, !devices || x.dev != g.host
+			case set:
+				x.dev, placed[i] = cur, true
+			}
+		}
+	}
+	pass(true, false)
+	pass(true, true)
+	pass(false, false)
+	pass(false, true)
+}
+
 // split orders the graph as the scheduler does: a run of nodes on one backend
 // is a split; what it reads from another backend is copied over when the split
 // starts, once for each backend. (ggml_backend_sched_split_graph)
 func (s *simulator) split() {
+	s.assign()
 	g := s.g
 	n := len(g.nodes)
 	order := make([]id, 0, n+32)
@@ -23,8 +62,11 @@ func (s *simulator) split() {
 		if x.role == input {
 			continue
 		}
-		isView := x.root != none
-		if !isView && !(x.outer && x.num == 0) {
+		isView := x.root != none && !x.writes
+		if x.outer && x.num == 0 {
+			continue
+		}
+		if !isView {
 			if first {
 				cur, first = x.dev, false
 			} else if x.dev != cur {
