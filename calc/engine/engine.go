@@ -131,3 +131,13 @@ type Engine interface {
 	// Preallocates reports whether the engine takes a whole pool up front.
 	Preallocates() bool
 }
+
+// Advisor is an engine that knows what else it could be started with.
+type Advisor interface {
+	// Alternatives lists, best first, the weight schemes and cache types that
+	// the engine can run the model with.
+	Alternatives(m *model.Model) (weights, cacheTypes []string)
+	// Offloads reports whether the engine can leave layers, or the experts of
+	// layers, on the host.
+	Offloads() bool
+}
