@@ -9,7 +9,7 @@ import (
 )
 
 // Input returns the schema of a tool's arguments: a closed object. It panics
-// when T is not a struct or has a field that has no JSON form, which is a
+// when T is not a struct (or a pointer to one) or has a field that has no JSON form, which is a
 // mistake in the program, found when the tool is registered.
 func Input[T any]() *Schema {
 	s := generate(reflect.TypeFor[T]())
@@ -28,6 +28,9 @@ func Output[T any]() *Schema {
 }
 
 func generate(t reflect.Type) *Schema {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	g := generator{uses: map[reflect.Type]int{}, defs: map[string]*Schema{}}
 	g.count(t)
 	if t.Kind() != reflect.Struct {

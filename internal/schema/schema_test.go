@@ -160,3 +160,23 @@ func FuzzClean(f *testing.F) {
 		}
 	})
 }
+
+func TestVerify(t *testing.T) {
+	s := Output[result]()
+	by := map[string]node{"a": {1}}
+	for _, c := range []struct {
+		v    any
+		says string
+	}{
+		{result{Verdict: "fits", By: by}, ""},
+		{&result{Verdict: "fits", By: by, Host: &node{2}}, ""},
+		{result{Verdict: "fits"}, "by is null"},
+		{result{Verdict: "maybe", By: by}, `verdict is "maybe"`},
+		{(*result)(nil), "is null"},
+	} {
+		err := s.Verify(c.v)
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%+v: %v, want %q", c.v, err, c.says)
+		}
+	}
+}

@@ -143,18 +143,18 @@ func (c *checker) others(s *Schema, path string, m map[string]any) {
 			m[name] = c.check(s.Values, join(path, name), m[name])
 			continue
 		}
-		near := s.suggest(name)
+		similar := s.Suggest(name)
 		hint := "leave it out; the arguments are " + strings.Join(s.Names(), ", ")
-		if len(near) > 0 {
-			hint = "did you mean " + strings.Join(near, " or ") + "?"
+		if len(similar) > 0 {
+			hint = "did you mean " + strings.Join(similar, " or ") + "?"
 		}
-		c.add(join(path, name), hint, near, "%s has no argument %q", c.named(path), clip(name))
+		c.add(join(path, name), hint, similar, "%s has no argument %q", c.named(path), clip(name))
 	}
 }
 
-// suggest returns the properties that name may have been meant for: those it
+// Suggest returns the properties that name may have been meant for: those it
 // is an alias of, else those it looks like.
-func (s *Schema) suggest(name string) []string {
+func (s *Schema) Suggest(name string) []string {
 	var out []string
 	for i := range s.Properties {
 		for _, a := range s.Properties[i].Aliases {
@@ -192,9 +192,9 @@ func (c *checker) text(s *Schema, path string, v any) {
 	}
 	hint := "use one of: " + strings.Join(s.Enum, ", ")
 	candidates := s.Enum
-	if near := near.Names(x, s.Enum, 3); len(near) > 0 {
-		hint = "did you mean " + strings.Join(near, " or ") + "? Allowed: " + strings.Join(s.Enum, ", ")
-		candidates = near
+	if similar := near.Names(x, s.Enum, 3); len(similar) > 0 {
+		hint = "did you mean " + strings.Join(similar, " or ") + "? Allowed: " + strings.Join(s.Enum, ", ")
+		candidates = similar
 	}
 	c.add(path, hint, candidates, "%s cannot be %q", path, clip(x))
 }
