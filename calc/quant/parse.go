@@ -24,6 +24,7 @@ var families = [...]family{
 	{microscaleNames, parseMicroscale},
 	{mlxNames, parseMLX},
 	{exllamaNames, parseExllama},
+	{ggufNames, parseGGUF},
 }
 
 // Parse returns the weight quantization scheme with the given name, in any
