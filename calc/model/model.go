@@ -45,6 +45,9 @@ type Quantization struct {
 	Exclude []string
 	// Overrides are per-module bits (MLX), keyed by module path.
 	Overrides map[string]int64
+	// Experts is the method of the routed experts where it is another than
+	// Method: "mxfp4" beside block-scaled fp8 in DeepSeek-V4.
+	Experts string
 }
 
 // Rope holds what the position encoding says about usable context.

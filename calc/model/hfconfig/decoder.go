@@ -65,6 +65,8 @@ type mtp struct {
 	plain bool
 	// like builds one layer; nil repeats the trunk's last layer.
 	like func(i int) model.Layer
+	// extra are further weights of each layer.
+	extra []model.Tensor
 }
 
 // newDecoder reads what nearly every decoder's configuration gives: sizes,
@@ -226,6 +228,7 @@ func (d *decoder) appendMTP() {
 		if d.mtp.ownHead {
 			ts = append(ts, model.Matrix("nextn.shared_head_head.weight", v, h).As(model.Head).With(model.ByVocab))
 		}
+		ts = append(ts, d.mtp.extra...)
 		for j := range ts {
 			ts[j].Layer, ts[j].Group = d.layers+i, model.MTP
 		}

@@ -142,22 +142,3 @@ func mimo(c *cfg) (*model.Model, error) {
 	}
 	return d.build()
 }
-
-// assumed is the generic decoder for an unknown model_type whose keys are all
-// those of a standard decoder.
-func assumed(c *cfg) (*model.Model, error) {
-	d := llamaLike(c)
-	d.m.Arch = ""
-	if c.has("layer_types") {
-		d.slideBy(c.window(), nil)
-	}
-	m, err := d.build()
-	if err != nil {
-		return nil, err
-	}
-	if odd := c.structural(); len(odd) > 0 {
-		return nil, unknownStructure(c, odd)
-	}
-	c.note("model_type", c.modelType, "assumed: an unknown type, read as a standard decoder")
-	return m, nil
-}

@@ -7,6 +7,7 @@ func init() {
 	register("olmo2", olmo2, nil)
 	register("olmo3", olmo3, defaults{"sliding_window": 4096})
 	register("exaone4", exaone4, nil)
+	register("exaone4_5_text", exaone4, nil)
 }
 
 // olmo is llama with norms that have no parameters.
@@ -53,6 +54,6 @@ func exaone4(c *cfg) (*model.Model, error) {
 	} else {
 		c.has("layer_types")
 	}
-	d.mtp.layers = int(c.int(0, "num_nextn_predict_layers"))
+	d.mtp.layers = int(c.int(0, "num_nextn_predict_layers", "_num_mtp_layers"))
 	return d.build()
 }

@@ -243,12 +243,6 @@ func (c *cfg) family() (entry, error) {
 	return entry{build: assumed}, nil
 }
 
-func unknownStructure(c *cfg, odd []string) error {
-	return model.Errorf(model.UnsupportedArchitecture, strings.Join(odd, ", "),
-		"model_type %q is not known, and its configuration has structure that cannot be assumed", c.modelType).
-		WithHint("Give the GGUF file or the safetensors headers of the model instead.")
-}
-
 // class returns architectures[0] without its task ending.
 func (c *cfg) class() string {
 	for _, o := range []map[string]any{c.obj, c.up} {
@@ -264,54 +258,6 @@ var taskEnding = regexp.MustCompile(`(For[A-Z][A-Za-z]*|LMHeadModel|Model)$`)
 
 func normal(s string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "", ".", "").Replace(s))
-}
-
-// structuralKey matches names of keys that change what a layer keeps or
-// weighs and that a standard decoder does not have.
-var structuralKey = regexp.MustCompile(`(?i)rank|ssm|mamba|conv|expert|moe|linear_|delta|recur|rwkv|state_size|index_|indexer|compress|latent|chunk|shared_layers|kv_shar|cross_|block_type|layer_types|_pattern|pattern_|layers_block|interval|hyper|memory|ngram|per_layer|altup|laurel|num_codebook|loop|ut_steps|sparse_|block_config|encoder|lora_|nope_|rope_head_dim|v_head_dim|global_head|attn_type|attention_type|qk_norm|layernorm_q|next`)
-
-// plainKey matches structural-looking names that a standard decoder may have.
-var plainKey = regexp.MustCompile(`(?i)^(attention_dropout|partial_rotary.*|is_encoder_decoder|add_cross_attention|cross_attention_hidden_size|chunk_size_feed_forward|encoder_no_repeat_ngram_size|no_repeat_ngram_size|use_cache|tie_encoder_decoder|rope_interleaved|.*tokens?(_id)?|output_.*|.*loss.*|.*_std|.*init.*|memory_efficient.*)$`)
-
-// structural returns the unread keys of the text model that suggest structure
-// beyond a standard decoder, in order.
-func (c *cfg) structural() []string {
-	var odd []string
-	for k, v := range c.obj {
-		if !c.read[c.path+k] && !empty(v) && structuralKey.MatchString(k) && !plainKey.MatchString(k) {
-			odd = append(odd, c.path+k)
-		}
-	}
-	slices.Sort(odd)
-	return odd
-}
-
-// empty reports whether a value switches nothing on.
-func empty(v any) bool {
-	switch x := v.(type) {
-	case nil:
-		return true
-	case bool:
-		return !x
-	case json.Number:
-		f, err := x.Float64()
-		return err == nil && f == 0
-	case string:
-		return x == ""
-	case []any:
-		return len(x) == 0
-	case map[string]any:
-		return len(x) == 0
-	}
-	return false
-}
-
-// noteUnread records structural-looking keys that the family did not read, so
-// that an answer shows what it did not take into account.
-func (c *cfg) noteUnread() {
-	for _, k := range c.structural() {
-		c.note(k, "not used", "config.json:"+k)
-	}
 }
 
 // attachTowers appends the towers' weights, or records that they are unknown.
