@@ -190,6 +190,7 @@ func (ms *models) load(name string, exact bool) *found {
 	f := &found{name: name, exact: exact}
 	if path, ok := ms.files[name]; ok {
 		if m, err := fromFile(path); err == nil {
+			m.Name = name
 			f.m = m
 			return f
 		}

@@ -105,7 +105,7 @@ func (r *row) hints() hints {
 				h.draft = n
 			}
 		}
-	} else if mtpHint.MatchString(text) && !noMTPHint.MatchString(text) {
+	} else if mtpHint.MatchString(text+" "+r.Model) && !noMTPHint.MatchString(text) {
 		h.draft = 1
 	}
 	if noMTPHint.MatchString(text) {
@@ -127,6 +127,9 @@ func (r *row) hints() hints {
 // hardwareOf returns the row's devices; none when the log does not name them.
 func (r *row) hardwareOf(h hints, ranks int) engine.Hardware {
 	name := strings.TrimPrefix(r.GPU, "NVIDIA ")
+	if small := r.heldGiB(); strings.HasPrefix(name, "A100") && !strings.Contains(name, "80") && small > 0 && small < 39 {
+		name = "A100 40GB" // the log names no size; this one holds it
+	}
 	if i := strings.IndexByte(name, '('); i > 0 {
 		name = strings.TrimSpace(name[:i])
 	}
@@ -148,6 +151,31 @@ func (r *row) hardwareOf(h hints, ranks int) engine.Hardware {
 		hw.Devices[i] = d
 	}
 	return hw
+}
+
+// heldGiB is what the log says of weights and pool together.
+func (r *row) heldGiB() float64 {
+	if r.Observed.Weights == nil || r.Observed.KV == nil {
+		return 0
+	}
+	return *r.Observed.Weights + *r.Observed.KV
+}
+
+// release returns the version to plan with. A log without one tells by its
+// figures: up to v0.20 the logged tokens of a hybrid were not concurrency ×
+// max_model_len.
+func (r *row) release() string {
+	o := &r.Observed
+	switch {
+	case r.Version != "":
+	case strings.Contains(r.WeightsDType, "Marlin weight-only"):
+		return "0.10.1"
+	case o.Tokens != nil && o.Concurrency != nil && r.MaxModelLen > 0 && *o.Concurrency > 0:
+		if x := float64(*o.Tokens) / (*o.Concurrency * float64(r.MaxModelLen)); x < 0.98 || x > 1.02 {
+			return "0.20.0"
+		}
+	}
+	return r.Version
 }
 
 // cacheType returns the row's cache type as the planner names it.

@@ -106,7 +106,7 @@ type planner struct {
 
 func (p *planner) load() engine.Load {
 	l := engine.Load{
-		Version: p.Version, Weights: schemeOf(p.WeightsDType, p.found), KVCacheType: p.cacheType(p.hints),
+		Version: p.release(), Weights: schemeOf(p.WeightsDType, p.found), KVCacheType: p.cacheType(p.hints),
 		ContextTokens: p.MaxModelLen, Sequences: 1, TensorParallel: p.out.TP, PipelineParallel: p.out.PP, DataParallel: one(p.DP),
 		BatchTokens: p.BatchTokens, MemoryUtilization: p.Utilization, Flags: engine.Flags{},
 	}
@@ -210,7 +210,7 @@ func (p *planner) rank(u *engine.Usage) int {
 	}
 	for d := range u.Devices {
 		w, _, _ := sum(u, d, func(t *engine.Term) bool { return t.Category == engine.Weights })
-		if diff := math.Abs(w - *p.Observed.Weights); diff < near {
+		if diff := math.Abs(w - *p.Observed.Weights); diff < near-0.01*w {
 			best, near = d, diff
 		}
 	}

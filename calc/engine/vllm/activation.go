@@ -24,7 +24,11 @@ func (s *settings) reserved(m *model.Model, st *stage) []engine.Term {
 			Bytes: engine.Bytes(l), Low: engine.Bytes(l / 2), High: engine.Bytes(4 * l), Confidence: engine.Derived,
 			Formula: "min(max(8 × max_model_len, 4 × max_num_seqs × block), 65536) rows × (kv_lora_rank + rope) × 2", Source: "vllm mla/common.py"})
 	}
-	out = append(out, pick(nonTorch, s.version).term("memory outside PyTorch", engine.Runtime, st.on))
+	plain := pick(nonTorch, s.version)
+	if s.pp > 1 && s.tp == 1 {
+		plain = stageNonTorch
+	}
+	out = append(out, plain.term("memory outside PyTorch", engine.Runtime, st.on))
 	if s.tp > 1 {
 		out = append(out, pick(communicators, s.version).term("communicators", engine.Runtime, st.on))
 	}
@@ -40,10 +44,7 @@ func (s *settings) activation(m *model.Model, st *stage) engine.Term {
 	base, logit := pick(profileBase, s.version), pick(logitBytes, s.version)
 	network := s.network(m, st)
 	rows := int64(0)
-	if st.last && m.Causal {
-		rows = min(s.maxSeqs, s.batch)
-	}
-	if s.pp > 1 && st.last {
+	if st.last && !s.pooling {
 		rows = min(s.maxSeqs, s.batch)
 	}
 	sampler := func(bytes int64) int64 { return rows * roundUp(max(m.Vocab, 1), vocabPadding) * bytes }
@@ -111,7 +112,7 @@ func (s *settings) moeWorkspace(m *model.Model, st *stage) int64 {
 	ranks := s.tp * s.dp
 	for i := st.layers[0]; i < st.layers[1]; i++ {
 		f := &m.Layers[i].FFN
-		if !f.MoE() {
+		if !f.MoE() || st.mx {
 			continue
 		}
 		w := f.ExpertWidth

@@ -50,7 +50,7 @@ var profileBase = []measured{
 // noise 4; sorting the vocabulary for top-k and top-p, until v0.17, added the
 // sorted values, int64 indices, their cumulative sum and the scattered copy.
 var logitBytes = []measured{
-	{version{}, 24, 37, 38, 4},
+	{version{}, 14, 37, 38, 9},
 	{version{0, 17, 0}, 14, 14, 15, 26},
 }
 
@@ -60,6 +60,10 @@ var nonTorch = []measured{
 	{version{}, 20, 130, 400, 6},
 	{version{0, 18, 0}, 240, 256, 470, 20},
 }
+
+// stageNonTorch is the same on a pipeline stage of one rank, whose
+// communicators were made before the first reading.
+var stageNonTorch = measured{low: 60, mid: 70, high: 260, count: 2}
 
 // communicators is what NCCL and custom all-reduce add inside the budget for
 // ranks that share tensors.
@@ -87,3 +91,7 @@ const (
 	graphHighPercent  = 220
 	rocmLoadBufferMiB = 71 // ROCm keeps a GEMM workspace that loading allocates
 )
+
+// hopperScales is how much larger MXFP4 experts are in the Triton layout for
+// Hopper: their scales, one byte in 17, take twice their size.
+const hopperScales = 18.0 / 17

@@ -12,6 +12,7 @@ type stage struct {
 	on          []int
 	layout      layout
 	weights     weightSizes
+	mx          bool          // experts run on MXFP4 kernels, which keep no workspace
 	reserve     []engine.Term // workspace and runtime terms
 }
 

@@ -136,15 +136,14 @@ func convKernel(x model.Mixer) int64 {
 // and sparse MLA 64 on Hopper and for sparse models, CUTLASS MLA 128 on
 // data-center Blackwell).
 func (s *settings) kernelBlock(specs []spec) int64 {
-	mla, sparse := false, false
+	latent, sparse := mla(specs), false
 	for _, c := range specs {
-		mla = mla || c.mla
 		sparse = sparse || c.index
 	}
 	switch {
 	case sparse:
 		return 64
-	case !mla || s.device == nil:
+	case !latent || s.device == nil:
 		return 16
 	case s.device.Arch == "10.0" || s.device.Arch == "10.3":
 		return 128
@@ -152,6 +151,15 @@ func (s *settings) kernelBlock(specs []spec) int64 {
 		return 64
 	}
 	return 16
+}
+
+func mla(specs []spec) bool {
+	for _, c := range specs {
+		if c.mla {
+			return true
+		}
+	}
+	return false
 }
 
 // alignBlock returns the smallest attention block that is a multiple of step
@@ -191,6 +199,9 @@ func (s *settings) size(specs []spec) int64 {
 		step := block
 		if s.block > 0 {
 			step = 16
+		}
+		if mla(specs) {
+			step = max(step, 64)
 		}
 		if s.mambaMode == "all" {
 			step = lcm(step, mambaChunk)

@@ -16,7 +16,7 @@ var flags = []string{
 	"dtype", "enable_prefix_caching", "enforce_eager", "kv_cache_memory_bytes", "language_model_only",
 	"mamba_cache_mode", "mamba_ssm_cache_dtype", "max_model_len", "max_num_batched_tokens",
 	"max_num_encoder_input_tokens", "max_num_seqs", "num_gpu_blocks_override", "num_speculative_tokens",
-	"prefill_context_parallel_size", "speculative", "speculative_method",
+	"prefill_context_parallel_size", "runner", "speculative", "speculative_method",
 }
 
 // settings are a load with every default resolved.
@@ -42,6 +42,7 @@ type settings struct {
 	draft       int64  // num_speculative_tokens
 	mtp         bool   // the model's own MTP layers are loaded
 	textOnly    bool
+	pooling     bool  // an embedding or reranking model: no head, no sampler
 	poolBytes   int64 // kv_cache_memory_bytes
 	poolBlocks  int64 // num_gpu_blocks_override
 	modelSize   int64 // bytes of the run-time dtype
@@ -126,6 +127,7 @@ func resolve(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usa
 	}
 	s.noHybrid = r.bool("disable_hybrid_kv_cache_manager", false) || !s.version.atLeast(hybridManager)
 	s.chunkedFull = !r.bool("chunked_local_attention", s.version.atLeast(chunkedHybrid))
+	s.runner(m, r, u)
 	s.speculation(m, r, u)
 	s.mamba(m, r, u)
 	if err := s.types(m, load, r, u); err != nil {
@@ -171,6 +173,21 @@ func (s *settings) batchDefaults(load engine.Load, r *reader, u *engine.Usage) {
 		}
 		s.maxSeqs = min(s.maxSeqs, s.batch)
 		u.Assume("max_num_seqs", strconv.FormatInt(s.maxSeqs, 10), why)
+	}
+}
+
+// runner resolves whether the model is served for pooling. vLLM reads that
+// from sentence-transformers files beside the weights; here the repository's
+// name stands for them.
+func (s *settings) runner(m *model.Model, r *reader, u *engine.Usage) {
+	switch r.string("runner") {
+	case "pooling":
+		s.pooling = true
+	case "", "auto":
+		name := strings.ToLower(m.Name)
+		if s.pooling = strings.Contains(name, "embedding"); s.pooling {
+			u.Assume("runner", "pooling", "the repository's name says that it makes embeddings")
+		}
 	}
 }
 

@@ -22,6 +22,10 @@ var (
 	hybridManager = version{0, 9, 1}
 	// chunkedHybrid: chunked layers are bounded too; before, they were full.
 	chunkedHybrid = version{0, 12, 0}
+	// tritonExperts: MXFP4 experts run on Triton kernels on Hopper, Marlin
+	// before; tritonHidden: their hidden size is padded too.
+	tritonExperts = version{0, 11, 0}
+	tritonHidden  = version{0, 17, 0}
 	// fusedTopK: top-k/top-p without sorting the whole vocabulary.
 	fusedTopK = version{0, 17, 0}
 	// budgetedGraphs: CUDA graphs are estimated and taken out of the budget,

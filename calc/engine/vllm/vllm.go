@@ -82,9 +82,20 @@ func (s *settings) stages(m *model.Model, stored []quant.Stored) []stage {
 		}
 		st.layout = s.layoutOf(s.layersOf(m, span, st.last))
 		st.weights = s.load(m, stored, st)
+		st.mx = microscaledExperts(m, stored)
 		st.reserve = s.reserved(m, st)
 	}
 	return out
+}
+
+// microscaledExperts reports experts stored as MXFP4.
+func microscaledExperts(m *model.Model, stored []quant.Stored) bool {
+	for i := range m.Tensors {
+		if m.Tensors[i].Part == model.Expert {
+			return stored[i].Type == "MXFP4"
+		}
+	}
+	return false
 }
 
 // cacheTerms returns what the load's sequences hold on a stage.

@@ -15,11 +15,12 @@ type weightSizes struct {
 	absorbed int64 // W_UK and W_UV of MLA, taken out of kv_b_proj
 	rotary   int64 // cos/sin tables
 	slack    int64 // what the allocator hands out beyond requests
+	buffers  int64 // workspaces that loading leaves allocated
 }
 
 // total is what vLLM logs as "Model loading took".
 func (w weightSizes) total() int64 {
-	return w.stored + w.padding + w.absorbed + w.rotary + w.slack
+	return w.stored + w.padding + w.absorbed + w.rotary + w.slack + w.buffers
 }
 
 // loader sizes the weights of one rank.
@@ -79,6 +80,9 @@ func (s *settings) load(m *model.Model, stored []quant.Stored, st *stage) weight
 	l.addAbsorbed()
 	l.addRotary()
 	l.sizes.slack = l.alloc.used - l.sizes.total()
+	if l.rocm {
+		l.sizes.buffers = rocmLoadBufferMiB << 20
+	}
 	return l.sizes
 }
 
@@ -98,9 +102,9 @@ func (l *loader) held(t *model.Tensor) int64 {
 	case t.Layer >= 0:
 		return count(t.Layer >= st.layers[0] && t.Layer < st.layers[1])
 	case t.Part == model.Head:
-		return count(st.last && !l.m.Tied)
+		return count(st.last && !l.m.Tied && !l.pooling)
 	case t.Part == model.Embedding:
-		return count(st.first || l.m.Tied && st.last)
+		return count(st.first || l.m.Tied && st.last && !l.pooling)
 	}
 	return count(st.last)
 }
@@ -162,23 +166,40 @@ func (l *loader) pad(t *model.Tensor, stored *quant.Stored, share int64) int64 {
 		rows := roundUp(roundUp(t.Out, vocabPadding), l.tp)
 		return int64(float64(share) * float64(rows) / float64(t.Out))
 	case t.Part == model.Expert && strings.HasPrefix(strings.ToUpper(stored.Type), "MXFP4"):
-		ranks := l.tp * l.dp
-		if l.ep {
-			ranks = 1
-		}
-		wide, hidden := t.Out, t.In
-		if t.Split == model.ByRow {
-			wide, hidden = t.In, t.Out
-		}
-		tile := int64(128)
-		if l.rocm {
-			tile = 256
-		}
-		w, h := roundUp(ceilDiv(wide, ranks), tile)*ranks, roundUp(hidden, 256)
-		return int64(float64(share) * float64(w) / float64(wide) * float64(h) / float64(hidden))
+		return l.padMX(t, share)
 	}
 	return share
 }
+
+// padMX grows an MXFP4 expert matrix to its kernel's tiles
+// (quantization/mxfp4.py): Marlin width to 128 and hidden to 256, ROCm both to
+// 256, Triton on Hopper width to 64 with scales laid out in twice their size.
+func (l *loader) padMX(t *model.Tensor, share int64) int64 {
+	ranks := l.tp * l.dp
+	if l.ep {
+		ranks = 1
+	}
+	wide, hidden := t.Out, t.In
+	if t.Split == model.ByRow {
+		wide, hidden = t.In, t.Out
+	}
+	tileW, tileH, scales := int64(128), int64(256), 1.0
+	switch {
+	case l.rocm:
+		tileW = 256
+	case l.hopper() && l.version.atLeast(tritonExperts):
+		tileW, tileH, scales = 64, 1, hopperScales
+		if l.version.atLeast(tritonHidden) {
+			tileH = 128
+		}
+	}
+	w, h := roundUp(ceilDiv(wide, ranks), tileW)*ranks, roundUp(hidden, tileH)
+	return int64(float64(share) * float64(w) / float64(wide) * float64(h) / float64(hidden) * scales)
+}
+
+// hopper reports a device of compute capability 9.0, which is also what
+// defaults are chosen for when no hardware is given.
+func (s *settings) hopper() bool { return s.device == nil || s.device.Arch == "9.0" }
 
 // addAbsorbed adds the copies of kv_b_proj by head that absorbed MLA
 // multiplies with; kv_b_proj itself stays for prefill.
@@ -285,7 +306,11 @@ func (w weightSizes) terms(m *model.Model, st *stage, s *settings) []engine.Term
 		{Name: "allocator rounding", Bytes: engine.Bytes(w.slack), Confidence: engine.Derived,
 			Formula: "segment remainders up to 1 MiB that the CUDA caching allocator does not split off", Source: "pytorch CUDACachingAllocator"},
 	}
-	out := make([]engine.Term, 0, len(all))
+	out := make([]engine.Term, 0, len(all)+1)
+	if w.buffers > 0 {
+		out = append(out, engine.Term{Name: "load workspace", Category: engine.Weights, On: st.on, Bytes: engine.Bytes(w.buffers),
+			Confidence: engine.Measured, Source: "engine logs", Formula: "what loading leaves allocated on ROCm"})
+	}
 	for _, t := range all {
 		if t.Bytes != 0 {
 			t.Category, t.On = engine.Weights, st.on
