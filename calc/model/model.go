@@ -48,6 +48,10 @@ type Quantization struct {
 	// Experts is the method of the routed experts where it is another than
 	// Method: "mxfp4" beside block-scaled fp8 in DeepSeek-V4.
 	Experts string
+	// Modules is the method of each quantized module, by its path, in a
+	// checkpoint that lists them because they differ; Method is then the most
+	// frequent one, and what is not listed keeps the model's dtype.
+	Modules map[string]string
 }
 
 // Rope holds what the position encoding says about usable context.

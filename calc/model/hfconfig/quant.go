@@ -106,7 +106,8 @@ func readFP8(s *cfg, q *model.Quantization) {
 		q.Method, q.BlockSize = "fp8-block", [2]int64{b[0], b[1]}
 	}
 	if algo := s.str("moe_quant_algo"); algo != "" {
-		q.Experts = modeloptMethods[strings.ToUpper(algo)]
+		// The list of exceptions then speaks of that algorithm alone.
+		q.Experts, q.Exclude = modeloptMethods[strings.ToUpper(algo)], nil
 	}
 }
 

@@ -11,13 +11,12 @@ import (
 // modeloptMethods are ModelOpt's names of schemes.
 var modeloptMethods = map[string]string{
 	"FP8": "fp8-tensor", "FP8_PER_CHANNEL_PER_TOKEN": "fp8-channel", "FP8_PB_WO": "fp8-block", "NVFP4": "nvfp4",
-	"W4A16_AWQ": "awq", "NVFP4_AWQ": "nvfp4", "W4A8_AWQ": "awq", "W4A8_NVFP4_FP8": "nvfp4", "INT8_SQ": "int8",
+	"W4A16_AWQ": "awq", "NVFP4_AWQ": "nvfp4", "W4A8_AWQ": "awq", "W4A16_NVFP4": "nvfp4", "W4A8_NVFP4_FP8": "nvfp4", "INT8_SQ": "int8",
 	"W8A8_SQ_PER_CHANNEL": "int8", "W8A16": "w8a16", "W4A16": "w4a16", "MXFP8": "mxfp8", "MXFP4": "mxfp4-pack-quantized",
 }
 
 // modelopt reads quant_algo. A mixed checkpoint lists the algorithm of each
-// module: the one of most modules is the method, and that of the experts is
-// kept beside it.
+// module: the one of most modules is the method.
 func (c *cfg) modelopt(q *model.Quantization) {
 	algo := strings.ToUpper(c.str("quant_algo"))
 	if algo == "MIXED_PRECISION" {
@@ -57,28 +56,32 @@ func (c *cfg) mixedModelopt(q *model.Quantization) {
 		readCompressedTensors(c, q)
 		return
 	}
-	rest, experts := map[string]int{}, map[string]int{}
 	quiet := len(c.facts)
+	q.Modules = make(map[string]string, len(layers.obj))
 	for path := range layers.obj {
 		o := layers.child(path)
 		if o == nil {
 			return
 		}
-		m := modeloptMethods[strings.ToUpper(o.str("quant_algo"))]
-		if expertOnly(path) {
-			experts[m]++
-		} else {
-			rest[m]++
+		algo := strings.ToUpper(o.str("quant_algo"))
+		m, ok := modeloptMethods[algo]
+		if !ok {
+			o.fail(model.UnsupportedArchitecture, "quant_algo", "%q is not a known scheme", algo)
+			return
 		}
+		q.Modules[path] = m
 	}
 	c.facts = c.facts[:quiet]
-	q.Method, q.Experts = most(rest), most(experts)
-	if q.Method == "" || q.Method == q.Experts {
-		q.Method, q.Experts = max(q.Method, q.Experts), ""
+	q.Method = mostFrequent(q.Modules)
+}
+
+// mostFrequent returns the method of most modules.
+func mostFrequent(modules map[string]string) string {
+	count := map[string]int{}
+	for _, m := range modules {
+		count[m]++
 	}
-	if n := len(rest); n > 1 {
-		c.note("quant_algo", "several schemes, read as the most frequent", "config.json:"+c.path+"quantized_layers")
-	}
+	return most(count)
 }
 
 // most returns the most frequent key, the first in order among equals.
@@ -128,6 +131,9 @@ func readCompressedTensors(s *cfg, q *model.Quantization) {
 			format = own
 		}
 		w.groupMethod(&one, format)
+		if len(names) > 1 {
+			g.listModules(q, one.Method)
+		}
 		switch {
 		case len(names) > 1 && g.forExperts():
 			q.Experts = one.Method
@@ -138,8 +144,26 @@ func readCompressedTensors(s *cfg, q *model.Quantization) {
 	if q.Method == "" {
 		q.Method, q.Experts = q.Experts, ""
 	}
+	if len(q.Modules) > 0 {
+		q.Method, q.Experts = mostFrequent(q.Modules), ""
+	}
 	if q.Experts == q.Method {
 		q.Experts = ""
+	}
+}
+
+// listModules records the targets that are module paths, not kinds of layers
+// or patterns.
+func (c *cfg) listModules(q *model.Quantization, method string) {
+	for _, t := range c.list("targets") {
+		s, ok := t.(string)
+		if !ok || strings.HasPrefix(s, "re:") || !strings.Contains(s, ".") && s != "lm_head" {
+			continue
+		}
+		if q.Modules == nil {
+			q.Modules = map[string]string{}
+		}
+		q.Modules[s] = method
 	}
 }
 
