@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"hwledger/calc/model"
-	"hwledger/calc/model/ggml"
 )
 
 // weigh adds every tensor's bytes to the backend that holds it. align is each
@@ -17,7 +16,7 @@ func (s *settings) weigh(m *model.Model, stored []storedTensor, align []int64) (
 	head := false
 	var tail int64 // padding behind the last tensor on the host
 	put := func(dev int8, t storedTensor) {
-		n := pad(deviceBytes(t, dev != p.host), align[dev])
+		n := t.padded(dev != p.host, align[dev])
 		out[dev] += n
 		if dev == p.host {
 			tail = n - t.bytes
@@ -69,14 +68,6 @@ func (s *settings) weigh(m *model.Model, stored []storedTensor, align []int64) (
 		out[p.host] -= max(0, tail)
 	}
 	return out, perLayer
-}
-
-// storedTensor is how one tensor is stored.
-type storedTensor struct {
-	typ   ggml.Type
-	known bool // typ is one of ggml's
-	cols  int64
-	bytes int64
 }
 
 // loads reports whether llama.cpp loads the tensor: multi-token-prediction
