@@ -1,0 +1,110 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// listTTL is how long clients may keep the list of tools, in milliseconds: it
+// does not change while the server runs.
+const listTTL = 3_600_000
+
+// Server returns an MCP server that offers the surface.
+func (s *Surface) Server() (*server.MCPServer, error) {
+	srv := server.NewMCPServer("hwledger", s.opts.Version,
+		server.WithTitle("hwLedger"),
+		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
+		server.WithInstructions(s.Instructions()),
+		server.WithToolCapabilities(false),
+		server.WithCacheHints(listTTL, mcp.CacheScopePrivate),
+	)
+	defs, err := s.Definitions()
+	if err != nil {
+		return nil, err
+	}
+	offered := make([]server.ServerTool, len(defs))
+	for i, d := range defs {
+		offered[i] = server.ServerTool{Tool: d, Handler: s.handle}
+	}
+	srv.AddTools(offered...)
+	return srv, nil
+}
+
+// Definitions returns the tools as tools/list shows them.
+func (s *Surface) Definitions() ([]mcp.Tool, error) {
+	out := make([]mcp.Tool, len(s.tools))
+	for i := range s.tools {
+		var err error
+		if out[i], err = s.tools[i].definition(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// handle answers tools/call.
+func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	args := req.Params.RawArguments
+	if args == nil && req.Params.Arguments != nil {
+		raw, err := json.Marshal(req.Params.Arguments)
+		if err != nil {
+			return nil, err
+		}
+		args = raw
+	}
+	r := s.Call(ctx, req.Params.Name, args)
+	return &mcp.CallToolResult{
+		Content:           []mcp.Content{mcp.NewTextContent(r.Text)},
+		StructuredContent: r.Structured,
+		IsError:           r.Failed,
+	}, nil
+}
+
+// definition is the tool as tools/list shows it.
+func (t *Tool) definition() (mcp.Tool, error) {
+	in, err := json.Marshal(t.In)
+	if err != nil {
+		return mcp.Tool{}, err
+	}
+	out, err := json.Marshal(t.Out)
+	if err != nil {
+		return mcp.Tool{}, err
+	}
+	readOnly := !t.Effect.Writes
+	repeatable := readOnly || t.Effect.Repeatable
+	return mcp.Tool{
+		Name: t.Name, Title: t.Title, Description: t.Description,
+		RawInputSchema: in, RawOutputSchema: out,
+		Annotations: mcp.ToolAnnotation{
+			Title:           t.Title,
+			ReadOnlyHint:    &readOnly,
+			DestructiveHint: &t.Effect.Destructive,
+			IdempotentHint:  &repeatable,
+			OpenWorldHint:   &t.Effect.Network,
+		},
+	}, nil
+}
+
+// Instructions tell a client how the tools that are offered go together.
+func (s *Surface) Instructions() string {
+	steps := map[Toolset]string{
+		ModelSet:    "lookup_model says what a model is and whether its name is known.",
+		PlanSet:     "plan_memory answers \"will it fit\": give model and hardware, and engine, context_tokens and sequences when they are known; it lists what it assumed for the rest.",
+		HardwareSet: "lookup_hardware lists accelerators by name and their memory, for plan_memory's hardware.",
+	}
+	var b strings.Builder
+	b.WriteString("hwLedger computes the memory that a language model needs under an inference engine, exactly where the engine's rules allow it. ")
+	seen := map[Toolset]bool{}
+	for _, t := range s.tools {
+		if !seen[t.Toolset] {
+			seen[t.Toolset] = true
+			b.WriteString(steps[t.Toolset] + " ")
+		}
+	}
+	b.WriteString("Fields ending in _bytes are bytes; GiB in text is 2^30 bytes. An error names the field, a hint and candidates: follow them and call again.")
+	return b.String()
+}

@@ -1,0 +1,110 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"hwledger/calc/model"
+	"hwledger/calc/near"
+)
+
+// Options choose and configure the tools of a surface.
+type Options struct {
+	// Toolsets are the sets to offer, all when empty.
+	Toolsets []string
+	// ReadOnly leaves out tools that change anything.
+	ReadOnly bool
+	// Offline forbids the network to all tools.
+	Offline bool
+	Version string
+	// Log takes diagnostics; they are dropped when it is nil.
+	Log *slog.Logger
+}
+
+// Surface is the set of tools that a server or a command line offers.
+type Surface struct {
+	tools []Tool
+	opts  Options
+}
+
+// New returns the surface that opts choose. It fails when a toolset is
+// unknown, or when nothing is left.
+func New(opts Options) (*Surface, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	s := &Surface{opts: opts}
+	var known []string
+	for _, make := range registry {
+		t := make(opts)
+		if !slices.Contains(known, string(t.Toolset)) {
+			known = append(known, string(t.Toolset))
+		}
+		if len(opts.Toolsets) > 0 && !slices.Contains(opts.Toolsets, string(t.Toolset)) || opts.ReadOnly && t.Effect.Writes {
+			continue
+		}
+		s.tools = append(s.tools, t)
+	}
+	for _, want := range opts.Toolsets {
+		if !slices.Contains(known, want) {
+			return nil, fmt.Errorf("there is no toolset %q; there are %s", want, strings.Join(known, ", "))
+		}
+	}
+	if len(s.tools) == 0 {
+		return nil, fmt.Errorf("no tools are left")
+	}
+	return s, nil
+}
+
+// Tools returns the tools in order. Do not change them.
+func (s *Surface) Tools() []Tool { return s.tools }
+
+// Tool returns the tool called name; without one, an error that offers the
+// nearest names.
+func (s *Surface) Tool(name string) (*Tool, error) {
+	names := make([]string, len(s.tools))
+	for i := range s.tools {
+		if s.tools[i].Name == name {
+			return &s.tools[i], nil
+		}
+		names[i] = s.tools[i].Name
+	}
+	e := model.Errorf(model.InvalidArgument, "tool", "there is no tool %q", name)
+	if e.Candidates = near.Names(name, names, 3); len(e.Candidates) == 0 {
+		e.Candidates = names
+	}
+	return nil, e.WithHint("use one of: %s", strings.Join(e.Candidates, ", "))
+}
+
+// Call calls a tool. Whatever goes wrong is in the result; a panic is an
+// internal error.
+func (s *Surface) Call(ctx context.Context, name string, args json.RawMessage) (r *Result) {
+	t, err := s.Tool(name)
+	if err != nil {
+		return failed(err)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.opts.Log.Error("panic", "tool", name, "value", p, "stack", string(debug.Stack()))
+			r = failed(fmt.Errorf("panic"))
+		}
+	}()
+	out, err := t.call(ctx, args)
+	if err == nil {
+		r = &Result{Answer: out, Text: out.Text()}
+		if r.Structured, err = json.Marshal(out); err == nil {
+			return r
+		}
+	}
+	r = failed(err)
+	if f := failure(err); f.Code == model.Internal {
+		s.opts.Log.Error("a tool failed", "tool", name, "error", err)
+	}
+	return r
+}

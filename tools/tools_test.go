@@ -1,0 +1,221 @@
+package tools
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"hwledger/calc/hardware"
+	"hwledger/internal/schema"
+)
+
+var update = flag.Bool("update", false, "rewrite the snapshots in testdata")
+
+func newSurface(t testing.TB, opts Options) *Surface {
+	t.Helper()
+	s, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A change of the surface is a change of these files, to be reviewed.
+func TestSnapshots(t *testing.T) {
+	defs, err := newSurface(t, Options{}).Definitions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range defs {
+		path := filepath.Join("testdata", d.Name+".json")
+		files = slices.DeleteFunc(files, func(f string) bool { return f == path })
+		raw, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		if err := json.Indent(&got, raw, "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		got.WriteByte('\n')
+		if *update {
+			if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%s is not the snapshot (%v); when the change is meant: go test ./tools -update", d.Name, err)
+		}
+	}
+	for _, f := range files {
+		t.Errorf("%s is the snapshot of no tool", f)
+	}
+}
+
+// The list goes into the context of every conversation.
+func TestListSize(t *testing.T) {
+	defs, err := newSurface(t, Options{}).Definitions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(defs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("tools/list is %d bytes", len(raw))
+	if len(raw) > 24<<10 {
+		t.Errorf("tools/list is %d bytes, at most %d", len(raw), 24<<10)
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	s := newSurface(t, Options{})
+	seen := map[string]bool{}
+	for _, tool := range s.Tools() {
+		if seen[tool.Name] {
+			t.Errorf("%s is there twice", tool.Name)
+		}
+		seen[tool.Name] = true
+		if tool.Title == "" || tool.Toolset == "" || !strings.Contains(tool.Name, "_") {
+			t.Errorf("%s: name, title or toolset", tool.Name)
+		}
+		if n := strings.Count(tool.Description, ". ") + 1; n < 2 || n > 4 || len(tool.Description) > 700 {
+			t.Errorf("%s: the description has %d sentences and %d characters", tool.Name, n, len(tool.Description))
+		}
+		for _, p := range tool.In.Properties {
+			if p.Schema.Description == "" {
+				t.Errorf("%s.%s is not described", tool.Name, p.Name)
+			}
+		}
+		d, err := tool.definition()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := d.Annotations
+		if a.Title == "" || a.ReadOnlyHint == nil || a.DestructiveHint == nil || a.IdempotentHint == nil || a.OpenWorldHint == nil {
+			t.Errorf("%s: an annotation is not set: %+v", tool.Name, a)
+		}
+		if *a.ReadOnlyHint && *a.DestructiveHint {
+			t.Errorf("%s reads only and is destructive", tool.Name)
+		}
+	}
+	if text := s.Instructions(); !strings.Contains(text, "plan_memory") || !strings.Contains(text, "lookup_hardware") {
+		t.Errorf("the instructions leave tools out: %s", text)
+	}
+}
+
+// Schemas that do not compile are ignored by clients and by mcp-go.
+func TestSchemasCompile(t *testing.T) {
+	for _, tool := range newSurface(t, Options{}).Tools() {
+		for kind, s := range map[string]*schema.Schema{"input": tool.In, "output": tool.Out} {
+			raw, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compile(t, tool.Name+"-"+kind, raw)
+			var top map[string]any
+			if err := json.Unmarshal(raw, &top); err != nil {
+				t.Fatal(err)
+			}
+			if top["type"] != "object" {
+				t.Errorf("%s %s: the top level is no object", tool.Name, kind)
+			}
+			for _, word := range []string{"anyOf", "oneOf", "allOf", "not", "enum"} {
+				if _, there := top[word]; there {
+					t.Errorf("%s %s: %s at the top level is refused by some providers", tool.Name, kind, word)
+				}
+			}
+			if kind == "input" && top["additionalProperties"] != false {
+				t.Errorf("%s takes unknown arguments", tool.Name)
+			}
+		}
+	}
+}
+
+func compile(t testing.TB, name string, raw []byte) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	if err := c.AddResource("mem:///"+name+".json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("mem:///" + name + ".json")
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return s
+}
+
+// conforms checks a result's structured content against the tool's output
+// schema with somebody else's validator.
+func conforms(t testing.TB, s *Surface, name string, structured json.RawMessage) {
+	t.Helper()
+	tool, err := s.Tool(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(tool.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(structured))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compile(t, name, raw).Validate(v); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+}
+
+func TestToolsets(t *testing.T) {
+	for _, c := range []struct {
+		opts Options
+		want string
+	}{
+		{Options{}, "lookup_model plan_memory lookup_hardware"},
+		{Options{ReadOnly: true}, "lookup_model plan_memory lookup_hardware"},
+		{Options{Toolsets: []string{"plan"}}, "plan_memory"},
+		{Options{Toolsets: []string{"hardware", "model"}}, "lookup_model lookup_hardware"},
+	} {
+		var names []string
+		for _, tool := range newSurface(t, c.opts).Tools() {
+			names = append(names, tool.Name)
+		}
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.opts, got, c.want)
+		}
+	}
+	if _, err := New(Options{Toolsets: []string{"plans"}}); err == nil || !strings.Contains(err.Error(), "model, plan, hardware") {
+		t.Errorf("an unknown toolset: %v", err)
+	}
+}
+
+// lookup_hardware can filter by every maker and class of the catalogue.
+func TestHardwareEnums(t *testing.T) {
+	tool, err := newSurface(t, Options{}).Tool("lookup_hardware")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range hardware.All() {
+		if !slices.Contains(tool.In.Property("vendor").Schema.Enum, a.Vendor) || !slices.Contains(tool.In.Property("class").Schema.Enum, a.Class) {
+			t.Errorf("%s: %s or %s is not in the schema", a.Name, a.Vendor, a.Class)
+		}
+	}
+}
