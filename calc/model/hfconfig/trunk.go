@@ -1,6 +1,7 @@
 package hfconfig
 
 import (
+	"strconv"
 	"strings"
 
 	"hwledger/calc/model"
@@ -84,4 +85,9 @@ func ceilDiv(a, b int64) int64 {
 		return 0
 	}
 	return (a + b - 1) / b
+}
+
+// indexed names a tensor of a tower's layer: "vision.blk.3.attn_q.weight".
+func indexed(prefix string, i int, name string) string {
+	return prefix + "." + strconv.Itoa(i) + "." + name
 }
