@@ -17,7 +17,11 @@ func AsStored(m *model.Model) (Scheme, error) {
 	case m.Quant != nil:
 		return fromQuantization(m.Quant)
 	}
-	return Parse(strings.ToLower(baseType(m)))
+	typ := canonicalType(m.DType)
+	if typeBytes(typ) == 0 {
+		typ = baseType(m)
+	}
+	return plainOf(typ), nil
 }
 
 // header is what tensor headers say.
@@ -34,7 +38,7 @@ func (header) Assign(m *model.Model) ([]Stored, error) {
 	out := make([]Stored, len(m.Tensors))
 	for i := range m.Tensors {
 		t := &m.Tensors[i]
-		out[i] = Stored{Type: t.Type, Bytes: t.Bytes, Quantized: t.Type != "" && typeBytes(t.Type) == 0}
+		out[i] = Stored{Type: t.Type, Bytes: t.Bytes, Quantized: typeBytes(t.Type) == 0}
 	}
 	return out, nil
 }
@@ -65,10 +69,15 @@ func fromQuantization(q *model.Quantization) (Scheme, error) {
 	}
 	s, err := Parse(name)
 	if err != nil {
-		return nil, model.Errorf(model.UnsupportedArchitecture, "quantization_config.quant_method", "weights are stored as %q, which is not understood", clip(q.Method)).
-			WithHint("give the tensor headers beside the configuration, or name a scheme in weights")
+		return nil, unreadable(q.Method)
 	}
 	return excepting(s, q)
+}
+
+// unreadable is the error for a method that has no scheme.
+func unreadable(method string) error {
+	return model.Errorf(model.UnsupportedArchitecture, "quantization_config.quant_method", "weights are stored as %q, which is not understood", clip(method)).
+		WithHint("give the tensor headers beside the configuration, or name a scheme in weights")
 }
 
 // ownGroups is the i-th group-wise scheme at the checkpoint's bits and group.
@@ -83,16 +92,24 @@ func ownGroups(i int, q *model.Quantization) *matrices {
 	return newGroupwise(i, bits, group)
 }
 
-// excepting returns s with the checkpoint's exceptions.
+// excepting returns s with the checkpoint's exceptions and its experts' scheme.
 func excepting(s Scheme, q *model.Quantization) (Scheme, error) {
 	r, err := newRules(q)
-	if err != nil || r == nil {
-		return s, err
+	if err != nil {
+		return nil, err
 	}
 	switch s := s.(type) {
 	case *matrices:
 		c := *s
 		c.rules = r
+		if q.Experts != "" {
+			x, err := Parse(q.Experts)
+			m, ok := x.(*matrices)
+			if err != nil || !ok {
+				return nil, unreadable(q.Experts)
+			}
+			c.experts = m
+		}
 		return &c, nil
 	case *mlx:
 		c := *s

@@ -9,7 +9,7 @@ var float8 = []struct {
 	name, aliases, typ string
 	size               func(out, in int64) int64
 }{
-	{"fp8", "fp8-dynamic fp8-channel fp8-per-channel fbgemm-fp8 w8a8-fp8", "F8_E4M3", perRow},
+	{"fp8", "fp8-channel fp8-dynamic fp8-per-channel fbgemm-fp8 w8a8-fp8", "F8_E4M3", perRow},
 	{"fp8-tensor", "fp8-static fp8-per-tensor", "F8_E4M3", func(out, in int64) int64 { return out*in + 8 }},
 	{"int8", "w8a8 int8-w8a8 w8a8-int8 smoothquant", "I8", perRow},
 }

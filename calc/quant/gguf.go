@@ -217,7 +217,7 @@ func (v *visit) choose(t *model.Tensor) ggml.Type {
 	case head:
 		return v.headType(t)
 	case s.mix.name == "MXFP4_MOE":
-		return when(t.Count > 1, ggml.MXFP4, ggml.Q8_0)
+		return when(stacked(t), ggml.MXFP4, ggml.Q8_0)
 	case embed || t.Name == "per_layer_token_embd.weight":
 		return when(s.embed != 0, s.embed, s.base)
 	}
@@ -225,6 +225,12 @@ func (v *visit) choose(t *model.Tensor) ggml.Type {
 		return typ
 	}
 	return s.base
+}
+
+// stacked reports whether the file has t in three dimensions: experts, and the
+// per-head halves of MLA's kv_b.
+func stacked(t *model.Tensor) bool {
+	return t.Count > 1 || t.Name == "attn_k_b.weight" || t.Name == "attn_v_b.weight"
 }
 
 // headType is the output projection's type.

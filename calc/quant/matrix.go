@@ -24,6 +24,8 @@ type matrices struct {
 	covers func(m *model.Model, t *model.Tensor) bool
 	// special stores tensors in a type of their own, by its result.
 	special func(t *model.Tensor) (typ string, size func(out, in int64) int64, ok bool)
+	// experts is the scheme of routed experts when they have one of their own.
+	experts *matrices
 	// rules are the checkpoint's own exceptions, nil in a what-if.
 	rules *rules
 }
@@ -49,6 +51,9 @@ func (s *matrices) Assign(m *model.Model) ([]Stored, error) {
 		t := &m.Tensors[i]
 		if covers(m, t) && !s.rules.excludes(m, t) {
 			typ, size := s.typ, s.size
+			if s.experts != nil && t.Part == model.Expert {
+				typ, size = s.experts.typ, s.experts.size
+			}
 			if s.special != nil {
 				if st, sz, ok := s.special(t); ok {
 					typ, size = st, sz
@@ -104,11 +109,23 @@ func keep(t *model.Tensor, base string) Stored {
 }
 
 // baseType is the plain type of what a scheme leaves alone: the model's own.
+// Checkpoints that name none (gpt-oss) keep the rest in bfloat16, whatever the
+// framework would make of the omission.
 func baseType(m *model.Model) string {
-	if typeBytes(m.DType) >= 2 {
-		return canonicalType(m.DType)
+	if typeBytes(m.DType) == 0 || m.DType == "F32" && !statesDType(m) {
+		return "BF16"
 	}
-	return "BF16"
+	return canonicalType(m.DType)
+}
+
+// statesDType reports whether the files name the dtype.
+func statesDType(m *model.Model) bool {
+	for i := range m.Facts {
+		if f := &m.Facts[i]; f.Field == "dtype" {
+			return !strings.HasPrefix(f.From, "default")
+		}
+	}
+	return false
 }
 
 // checkShapes returns an error when m's shapes are negative or so large that

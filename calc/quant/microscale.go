@@ -2,28 +2,30 @@ package quant
 
 import "hwledger/calc/model"
 
-// Block-scaled 4-bit floats. MXFP4 (OCP microscaling) has an 8-bit exponent
+// Block-scaled floats. MXFP4 (OCP microscaling) has an 8-bit exponent
 // for 32 weights, NVFP4 an fp8 scale for 16; NVFP4's two float32 for a matrix
 // are left out.
-func microscaled(name, typ string, group int64) *matrices {
+func microscaled(name, typ string, bits, group int64) *matrices {
 	return &matrices{
-		name: name, typ: typ, bits: 4 + 8/float64(group),
-		size: func(out, in int64) int64 { return ceilDiv(out*in, 2) + out*ceilDiv(in, group) },
+		name: name, typ: typ, bits: float64(bits) + 8/float64(group),
+		size: func(out, in int64) int64 { return ceilDiv(out*in*bits, 8) + out*ceilDiv(in, group) },
 	}
 }
 
-func microscaleNames() []string { return []string{"mxfp4", "nvfp4"} }
+func microscaleNames() []string { return []string{"mxfp4", "nvfp4", "mxfp8"} }
 
 func parseMicroscale(s string) (Scheme, error) {
 	switch s {
 	case "mxfp4":
-		x := microscaled("mxfp4", "MXFP4", 32)
+		x := microscaled("mxfp4", "MXFP4", 4, 32)
 		x.covers = expertsFirst
 		return x, nil
 	case "mxfp4-linear", "mxfp4-pack-quantized":
-		return microscaled("mxfp4-linear", "MXFP4", 32), nil
+		return microscaled("mxfp4-linear", "MXFP4", 4, 32), nil
 	case "nvfp4", "modelopt-fp4", "nvfp4-pack-quantized":
-		return microscaled("nvfp4", "NVFP4", 16), nil
+		return microscaled("nvfp4", "NVFP4", 4, 16), nil
+	case "mxfp8":
+		return microscaled("mxfp8", "MXFP8", 8, 32), nil
 	}
 	return nil, nil
 }

@@ -55,19 +55,41 @@ func Names() []string {
 
 // For returns the scheme that an engine is asked for: the named one, or what
 // the checkpoint stores when name is empty or "auto". When the checkpoint is
-// already in the named scheme, its own exceptions hold.
+// already in the named scheme, its headers and its own exceptions hold. A GGUF
+// stays one: plain names mean its file types then.
 func For(m *model.Model, name string) (Scheme, error) {
 	if name == "" || strings.EqualFold(name, "auto") {
 		return AsStored(m)
 	}
-	s, err := Parse(name)
-	if err != nil {
-		return nil, err
-	}
-	if m.Quant != nil {
-		if own, err := fromQuantization(m.Quant); err == nil && own.Name() == s.Name() {
-			return own, nil
+	if m.Format == model.FormatGGUF {
+		if s, err := GGUF(name); err == nil {
+			return s, nil
 		}
 	}
+	s, err := Parse(name)
+	if err != nil || m.Quant == nil {
+		return s, err
+	}
+	if own, err := fromQuantization(m.Quant); err == nil && own.Name() == s.Name() {
+		if m.Exact {
+			return header{}, nil
+		}
+		return own, nil
+	}
 	return s, nil
+}
+
+// ForGGUF is For an engine that reads GGUF only: a checkpoint in another
+// format is taken as its conversion, whose unquantized tensors keep its dtype
+// and whose MXFP4 experts stay MXFP4.
+func ForGGUF(m *model.Model, name string) (Scheme, error) {
+	switch {
+	case name != "" && !strings.EqualFold(name, "auto"):
+		return GGUF(name)
+	case m.Format == model.FormatGGUF && m.Exact:
+		return header{}, nil
+	case m.Quant != nil && m.Quant.Method == "mxfp4":
+		return GGUF("MXFP4_MOE")
+	}
+	return GGUF(baseType(m))
 }

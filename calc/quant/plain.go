@@ -56,22 +56,28 @@ func parsePlain(s string) (Scheme, error) {
 	return nil, nil
 }
 
-// typeBytes returns the size of an element of a plain type by any of its
-// names, 0 when it is none.
+// plainOf returns the scheme that stores everything as typ.
+func plainOf(typ string) plain {
+	for _, p := range plainTypes {
+		if p.typ == typ {
+			return p.plain
+		}
+	}
+	return plain{strings.ToLower(typ), typ}
+}
+
+// typeBytes returns the size of an element of a floating-point type by any of
+// its names, 0 when it is none of two bytes or more.
 func typeBytes(typ string) int64 {
 	switch typ {
 	case "BF16", "F16":
 		return 2
 	case "F32":
 		return 4
+	case "F64":
+		return 8
 	case "":
 		return 0
-	case "F64", "I64":
-		return 8
-	case "I32", "U32":
-		return 4
-	case "I16", "U16":
-		return 2
 	}
 	for _, p := range plainTypes {
 		if l := strings.ToLower(typ); l == p.name || hasWord(p.aliases, l) {
