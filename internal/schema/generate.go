@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -125,19 +126,22 @@ func (g *generator) structure(t reflect.Type) *Schema {
 
 func (g *generator) object(t reflect.Type) *Schema {
 	s := &Schema{Type: "object"}
-	g.fields(t, s)
+	g.fields(t, s, nil)
 	return s
 }
 
-func (g *generator) fields(t reflect.Type, s *Schema) {
+// fields appends the fields of t, found at the index path at of the object's
+// type, with those of embedded structs in their place.
+func (g *generator) fields(t reflect.Type, s *Schema, at []int) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "-" {
 			continue
 		}
+		index := append(slices.Clip(at), i)
 		if f.Anonymous && name == "" {
-			g.fields(f.Type, s)
+			g.fields(f.Type, s, index)
 			continue
 		}
 		if !f.IsExported() {
@@ -153,6 +157,10 @@ func (g *generator) fields(t reflect.Type, s *Schema) {
 			Required: !strings.Contains(opts, "omit"),
 			Aliases:  split(f.Tag.Get("alias")),
 			Schema:   p,
+
+			index:     index,
+			omitEmpty: strings.Contains(opts, "omitempty"),
+			omitZero:  strings.Contains(opts, "omitzero"),
 		})
 	}
 }

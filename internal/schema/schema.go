@@ -51,6 +51,10 @@ type Property struct {
 	Required bool
 	Aliases  []string
 	Schema   *Schema
+
+	// Where the Go value is, and when encoding/json leaves it out.
+	index               []int
+	omitEmpty, omitZero bool
 }
 
 // Describer is a type that supplies its own schema. Tags of the field that

@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -12,76 +13,83 @@ import (
 // sent. The types are right by construction; what remains is what JSON
 // Schema sees and Go does not: required values that are nil, strings outside
 // their enum, numbers without a JSON form.
-func (s *Schema) Verify(v any) error { return s.verify(s, "", reflect.ValueOf(v)) }
+func (s *Schema) Verify(v any) error {
+	if f := s.verify(s, reflect.ValueOf(v)); f != nil {
+		return f
+	}
+	return nil
+}
 
-func (s *Schema) verify(at *Schema, path string, v reflect.Value) error {
+// fault is what is wrong with a value. The path is put together on the way
+// out, so that a value without fault costs no strings.
+type fault struct {
+	path []string // innermost first
+	why  string
+}
+
+func (f *fault) in(name string) *fault {
+	f.path = append(f.path, name)
+	return f
+}
+
+// Error names the value and says what is wrong with it.
+func (f *fault) Error() string {
+	slices.Reverse(f.path)
+	return strings.Join(f.path, ".") + " " + f.why
+}
+
+func (s *Schema) verify(at *Schema, v reflect.Value) *fault {
 	if at.Ref != "" {
 		at = s.Defs[at.Ref]
 	}
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
-			return fmt.Errorf("%s is null", path)
+			return &fault{why: "is null"}
 		}
 		v = v.Elem()
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		return s.fields(at, path, v)
+		return s.fields(at, v)
 	case reflect.Slice:
 		if v.IsNil() {
-			return fmt.Errorf("%s is null", path)
+			return &fault{why: "is null"}
 		}
-		if at.Items == nil { // raw JSON
-			return nil
-		}
-		for i := range v.Len() {
-			if err := s.verify(at.Items, fmt.Sprintf("%s[%d]", path, i), v.Index(i)); err != nil {
-				return err
+		for i := 0; at.Items != nil && i < v.Len(); i++ {
+			if f := s.verify(at.Items, v.Index(i)); f != nil {
+				return f.in(strconv.Itoa(i))
 			}
 		}
 	case reflect.Map:
 		if v.IsNil() {
-			return fmt.Errorf("%s is null", path)
+			return &fault{why: "is null"}
 		}
 		for it := v.MapRange(); at.Values != nil && it.Next(); {
-			if err := s.verify(at.Values, join(path, it.Key().String()), it.Value()); err != nil {
-				return err
+			if f := s.verify(at.Values, it.Value()); f != nil {
+				return f.in(it.Key().String())
 			}
 		}
 	case reflect.String:
 		if len(at.Enum) > 0 && !slices.Contains(at.Enum, v.String()) {
-			return fmt.Errorf("%s is %q", path, clip(v.String()))
+			return &fault{why: fmt.Sprintf("is %q", clip(v.String()))}
 		}
 	case reflect.Float32, reflect.Float64:
-		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
-			return fmt.Errorf("%s is %v", path, f)
+		if x := v.Float(); math.IsNaN(x) || math.IsInf(x, 0) {
+			return &fault{why: fmt.Sprintf("is %v", x)}
 		}
 	}
 	return nil
 }
 
-func (s *Schema) fields(at *Schema, path string, v reflect.Value) error {
-	t := v.Type()
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case name == "-":
-			continue
-		case f.Anonymous && name == "":
-			if err := s.fields(at, path, v.Field(i)); err != nil {
-				return err
-			}
-			continue
-		case !f.IsExported(), strings.Contains(opts, "omitempty") && empty(v.Field(i)), strings.Contains(opts, "omitzero") && v.Field(i).IsZero():
+func (s *Schema) fields(at *Schema, v reflect.Value) *fault {
+	for i := range at.Properties {
+		p := &at.Properties[i]
+		x := v.FieldByIndex(p.index)
+		if p.omitEmpty && empty(x) || p.omitZero && x.IsZero() {
 			continue
 		}
-		p := at.Property(name)
-		if p == nil {
-			return fmt.Errorf("%s is not in the schema", join(path, name))
-		}
-		if err := s.verify(p.Schema, join(path, name), v.Field(i)); err != nil {
-			return err
+		if f := s.verify(p.Schema, x); f != nil {
+			return f.in(p.Name)
 		}
 	}
 	return nil
