@@ -7,15 +7,17 @@ import "hwledger/calc/model"
 // by its second copy.
 func (b *builder) build(layers []int) {
 	x := b.embed()
+	b.normsFixed = b.s.placed.all
 	if len(layers) > 0 {
+		b.g.dev = b.s.placed.layer(layers[0])
 		b.gather(layers[0])
 		b.hoisted = true
 	}
 	if b.q.embdNorm {
+		b.g.dev = b.s.placed.layer(0)
 		x = b.norm(x)
 	}
 	last := len(b.m.Layers) - 1
-	b.normsFixed = b.s.placed.all
 	for j, i := range layers {
 		b.next = -1
 		if j+1 < len(layers) {
@@ -112,6 +114,22 @@ func (b *builder) layer(i int, x id, last bool) id {
 	return b.add(f, mid, b.q.residualFirst > 0)
 }
 
+// attentionAndMamba returns the mixers of a layer that runs both in parallel.
+func attentionAndMamba(l *model.Layer) (a *model.Attention, m *model.Mamba2) {
+	if len(l.Mixers) != 2 {
+		return nil, nil
+	}
+	for _, x := range l.Mixers {
+		switch x := x.(type) {
+		case *model.Attention:
+			a = x
+		case *model.Mamba2:
+			m = x
+		}
+	}
+	return a, m
+}
+
 // add appends the residual addition; the operand named first is the first
 // whose memory the sum may take over.
 func (b *builder) add(y, residual id, residualFirst bool) id {
@@ -135,15 +153,11 @@ func (b *builder) pickBoth(y, x id) (id, id) {
 // has none. With two in parallel the second reads a norm of its own, and
 // attention's output projection comes after the scan. (src/models/falcon-h1.cpp)
 func (b *builder) mixers(i int, l *model.Layer, x, n id) id {
-	if len(l.Mixers) == 2 {
-		a, ok1 := l.Mixers[0].(*model.Attention)
-		m, ok2 := l.Mixers[1].(*model.Mamba2)
-		if ok1 && ok2 {
-			o, y := b.attentionCore(a, n, &b.full), none
-			b.ahead[0] = b.state(convOf(m) * (m.Conv - 1))
-			z := b.mamba2(m, b.norm(x), func() { y = b.attentionOut(a, o, &b.full) })
-			return b.g.same(y, z)
-		}
+	if a, m := attentionAndMamba(l); a != nil && m != nil {
+		o, y := b.attentionCore(a, n, &b.full), none
+		b.ahead[0] = b.state(convOf(m) * (m.Conv - 1))
+		z := b.mamba2(m, b.norm(x), func() { y = b.attentionOut(a, o, &b.full) })
+		return b.g.same(y, z)
 	}
 	y := none
 	for _, m := range l.Mixers {

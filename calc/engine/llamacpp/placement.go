@@ -246,8 +246,9 @@ func accelerators(load engine.Load, hw engine.Hardware, u *engine.Usage) int {
 	return n
 }
 
-// asynchronous reports whether all devices can overlap work, which pipeline
-// parallelism needs: CUDA and ROCm can.
+// asynchronous reports whether all devices are CUDA's or ROCm's (as they are
+// assumed to be when none are given). These overlap work, which pipeline
+// parallelism needs, and pad quantized rows.
 func asynchronous(hw engine.Hardware) bool {
 	for i := range hw.Devices {
 		switch hw.Devices[i].Vendor {

@@ -23,6 +23,7 @@ type settings struct {
 	mmproj       bool
 	embeddings   bool
 	pipeline     bool
+	fragments    bool // devices pad quantized matrices' last row
 	rotate       bool
 	typeK, typeV ggml.Type
 	nRS          int64
@@ -118,6 +119,7 @@ func (e *llama) settingsFor(m *model.Model, load engine.Load, hw engine.Hardware
 		return nil, err
 	}
 	s.pipeline = r.bool("pipeline_parallel", asynchronous(hw))
+	s.fragments = asynchronous(hw)
 	return s, r.err
 }
 

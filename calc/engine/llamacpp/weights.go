@@ -16,7 +16,7 @@ func (s *settings) weigh(m *model.Model, stored []storedTensor, align []int64) (
 	head := false
 	var tail int64 // padding behind the last tensor on the host
 	put := func(dev int8, t storedTensor) {
-		n := t.padded(dev != p.host, align[dev])
+		n := t.padded(dev != p.host && s.fragments, align[dev])
 		out[dev] += n
 		if dev == p.host {
 			tail = n - t.bytes
@@ -52,6 +52,9 @@ func (s *settings) weigh(m *model.Model, stored []storedTensor, align []int64) (
 		case isOutput(m, t):
 			head = head || t.Part == model.Head
 			put(p.output, b)
+		case strings.HasPrefix(t.Name, "token_embd_norm"):
+			// The norm of the embedding belongs to the first layer.
+			put(p.layer(0), b)
 		default:
 			if t.Name == "token_embd.weight" {
 				tied = int64(i) + 1
