@@ -46,7 +46,7 @@ var plain = [...]string{
 	"nemotron", "nemotron_h", "nemotron_h_moe", "exaone", "granite", "granitemoe", "granitehybrid", "chameleon", "plm",
 	"bailingmoe", "bailingmoe2", "bailingmoe3", "dots1", "arcee", "ernie4_5", "ernie4_5-moe", "paddleocr",
 	"hunyuan-moe", "hunyuan-dense", "hunyuan_vl", "hy_v3", "smollm3", "seed_oss", "grovemoe", "apertus", "minimax-m2", "cogvlm",
-	"pangu-embedded", "maincoder", "talkie", "mamba", "mamba2", "jamba", "falcon-h1", "kimi-linear", "kimi-k3", "lfm2moe",
+	"pangu-embedded", "maincoder", "minimax-m3", "talkie", "mamba", "mamba2", "jamba", "falcon-h1", "kimi-linear", "kimi-k3", "lfm2moe",
 }
 
 // families are the architectures that are known by name.
@@ -90,7 +90,6 @@ var families = func() map[string]family {
 		"modern-bert":     {noCache: true, noHead: true, window: &windowRule{period: 3, denseFirst: true}},
 		"gemma-embedding": {noCache: true, noHead: true, window: &windowRule{required: true, period: 6}},
 
-		"minimax-m3":       {refuse: "its attention has a sparse indexer beside grouped heads (attention.indexer.*), which is not described yet"},
 		"qwen4exp":         {refuse: "hyper-connections, an indexer on grouped attention and n-gram embeddings (hyper_connection.*, attention.indexer.*, ple.*) are not described yet"},
 		"dots3note":        {refuse: "latent attention of two sizes by layer (attention.kv_lora_rank_swa) is not described yet"},
 		"hrm_text":         {refuse: "layers repeated in two stacks (hrm.*) are not described yet"},

@@ -41,7 +41,9 @@ func nanbeigeLoops(b *builder) {
 					mixers[i] = &again
 				}
 			}
-			b.m.Layers = append(b.m.Layers, model.Layer{Mixers: mixers, FFN: l.FFN})
+			again := model.Layer{Mixers: mixers, FFN: l.FFN}
+			again.FFN.Weightless = true
+			b.m.Layers = append(b.m.Layers, again)
 		}
 	}
 }

@@ -124,6 +124,7 @@ func (k *keys) scalars() map[string]any {
 func (k *keys) rope() model.Rope {
 	text := func(name string) string { s, _ := k.h.KV[k.arch+"."+name].Text(); return s }
 	r := model.Rope{Type: text("rope.scaling.type"), OriginalMaxTokens: k.int("rope.scaling.original_context_length", 0)}
+	_, r.Axes = k.h.KV[k.arch+".rope.dimension_sections"]
 	r.Factor, _ = k.h.KV[k.arch+".rope.scaling.factor"].Float()
 	return r
 }

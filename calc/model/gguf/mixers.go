@@ -102,6 +102,9 @@ func (b *builder) attention(i int) (*model.Attention, error) {
 			a.Norms = model.HeadQKNorm
 		}
 	}
+	if p.has("indexer.k_proj.weight") {
+		a.Indexer = b.index(true) // MiniMax-M3
+	}
 	q := rows(p.get("attn_q.weight"))
 	a.OutputGate = q == 2*a.Heads*a.KeyDim
 	return a, b.checkRows(i, a)

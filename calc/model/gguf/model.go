@@ -171,6 +171,9 @@ func (b *builder) headSizes() {
 	b.valueDim[0] = b.k.int("attention.value_length", def)
 	b.keyDim[1] = b.k.int("attention.key_length_swa", b.keyDim[0])
 	b.valueDim[1] = b.k.int("attention.value_length_swa", b.valueDim[0])
+	if dim := b.k.int("rope.dimension_count", 0); dim < b.keyDim[0] {
+		b.m.Rope.Dim = dim
+	}
 }
 
 // layers describes every layer.

@@ -12,13 +12,17 @@ func (b *builder) positive(what string, n ...int64) error {
 	return b.k.err
 }
 
-// mamba1 reads the keys of src/models/mamba-base.cpp. Files that count groups
-// (plamo2) keep the convolution tail of Mamba-2.
+// mamba1 reads the keys of src/models/mamba-base.cpp. PLaMo-2 has its
+// projections, but one decay for each head as Mamba-2.
 func (b *builder) mamba1(p layerParts) (model.Mixer, error) {
 	k := &b.k
 	inner, state, conv, rank := k.need("ssm.inner_size"), k.need("ssm.state_size"), k.need("ssm.conv_kernel"), k.need("ssm.time_step_rank")
-	if k.int("ssm.group_count", 0) > 0 {
-		return b.mamba2(p)
+	if a := p.get("ssm_a"); a != nil && a.Elems() == rank && state > 1 {
+		if err := b.positive("ssm.time_step_rank", inner, state, conv, rank); err != nil {
+			return nil, err
+		}
+		return &model.Mamba2{Heads: rank, HeadDim: inner / rank, Groups: k.int("ssm.group_count", 0), StateSize: state, Conv: conv,
+			DtRank: columns(p.get("ssm_dt.weight"))}, k.err
 	}
 	m := &model.Mamba1{Inner: inner, StateSize: state, Conv: conv, DtRank: rank,
 		ConvBias: p.has("ssm_conv1d.bias"), ProjBias: p.has("ssm_in.bias"),
