@@ -82,6 +82,11 @@ func Check(e *catalog.Entry) error {
 	if err != nil {
 		return err
 	}
+	for _, f := range m.Facts {
+		if f.Value == "weights not counted" && e.Why == "" {
+			return fmt.Errorf("%s: %s", f.Field, f.From)
+		}
+	}
 	if got := m.Count().Total; e.Params > 0 && got != e.Params {
 		return fmt.Errorf("the configuration gives %d parameters, recorded are %d (%+d)", got, e.Params, got-e.Params)
 	}
