@@ -21,10 +21,8 @@ const (
 	reuse
 	// input: filled from the host before the graph runs, allocated first.
 	input
-	// output: never freed.
-	output
-	// copied: another backend's tensor, brought over at the start of a split.
-	copied
+	// external: a tensor outside the graph, listed to be a source.
+	external
 )
 
 // node is one tensor of the compute graph.
@@ -126,7 +124,7 @@ func (g *graph) on(n id) id {
 // outside appends a tensor outside the graph, such as a cache that another
 // backend may have to copy.
 func (g *graph) outside(size int64, dev int8) id {
-	g.nodes = append(g.nodes, node{size: size, root: none, outer: true, fixed: true, dev: dev, first: int32(len(g.src))})
+	g.nodes = append(g.nodes, node{size: size, role: external, root: none, outer: true, fixed: true, dev: dev, first: int32(len(g.src))})
 	return id(len(g.nodes) - 1)
 }
 

@@ -8,7 +8,12 @@ func (b *builder) state(n int64) id {
 	if b.rsCopy == none {
 		b.rsCopy = b.g.in(4, shape{b.seqs, 1, 1, 1})
 	}
-	return b.g.op(shape{n, b.seqs, 1, 1}, b.rsCopy)
+	// The states of new sequences are cleared first, and those that move are
+	// written back: both happen where the states are.
+	b.g.store()
+	rows := b.g.op(shape{n, b.seqs, 1, 1}, b.rsCopy)
+	b.g.store(b.g.view(rows, shape{n, 1, 1, 1}))
+	return rows
 }
 
 // gather appends layer i's states before anything else of the layer, unless

@@ -8,7 +8,7 @@ func (s *simulator) assign() {
 	placed := make([]bool, n)
 	real := func(i int) bool {
 		x := &g.nodes[i]
-		return x.role != input && (x.root == none || x.writes) && !(x.outer && x.num == 0)
+		return x.role != input && x.role != external && (x.root == none || x.writes)
 	}
 	for i := range n {
 		placed[i] = g.nodes[i].fixed
@@ -63,7 +63,7 @@ func (s *simulator) split() {
 			continue
 		}
 		isView := x.root != none && !x.writes
-		if x.outer && x.num == 0 {
+		if x.role == external {
 			continue
 		}
 		if !isView {
