@@ -14,10 +14,8 @@ type elementTypes struct {
 
 func cacheTypes(m *model.Model, load engine.Load) (elementTypes, error) {
 	var t elementTypes
-	base := "bf16"
-	if m.DType == "F32" {
-		base = "f32"
-	}
+	// Engines compute in 16 bits unless told otherwise, whatever is stored.
+	const base = "bf16"
 	name := load.KVCacheType
 	if name == "" || name == "auto" {
 		name = base
