@@ -155,15 +155,21 @@ func usable(vendor string, kind engine.MemoryKind, total engine.Bytes) (engine.B
 	return total, Estimated
 }
 
-// Device returns one device of the accelerator for a plan.
+// Device returns one idle device of the accelerator for a plan. The total of
+// a card is what the compute runtime calls so (cudaMemGetInfo), because that
+// is what engines take their share of; vendors' tools print a little more.
 func (a *Accelerator) Device() engine.Device {
+	total := a.Total
+	if a.Kind == engine.Dedicated {
+		total = a.Usable
+	}
 	flops := a.FP16Tflops
 	if flops == 0 {
 		flops = a.FP32Tflops
 	}
 	return engine.Device{
 		Name: a.Name, Vendor: a.Vendor, Kind: a.Kind, Arch: a.Arch,
-		Total: a.Total, Free: a.Total, Usable: a.Usable,
+		Total: total, Free: total, Usable: a.Usable,
 		Bandwidth: a.BandwidthGBs * 1e9, Flops: flops * 1e12,
 	}
 }
