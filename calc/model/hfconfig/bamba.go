@@ -67,13 +67,13 @@ func bamba(c *cfg) (*model.Model, error) {
 	b := c.bool(false, "attention_bias")
 	d.attn.QKVBias, d.attn.OutBias = b, b
 	d.ffn.Bias = c.bool(false, "mlp_bias")
-	at := c.ints("attn_layer_indices")
+	at := d.marked(c.ints("attn_layer_indices"), 0)
 	types := c.strs("layers_block_type", "layer_types")
 	d.either(d.readMamba2(), func(i int) bool {
 		if i < len(types) {
 			return types[i] == "attention" || types[i] == "full_attention"
 		}
-		return slices.Contains(at, int64(i))
+		return at[i]
 	})
 	return d.build()
 }

@@ -31,6 +31,9 @@ type cfg struct {
 type record struct {
 	modelType string // of the text model
 	rootType  string // of the wrapper, or the same
+	// nestedType is what a nested text model calls itself, "" when it does
+	// not say or there is none.
+	nestedType string
 	err       error
 	missing   []string
 	facts     []model.Fact
@@ -88,13 +91,18 @@ func (c *cfg) note(field string, value any, from string) {
 // limits bound what a configuration may ask for, by canonical key, so that a
 // hostile file can neither exhaust memory nor overflow int64.
 var limits = map[string]int64{
-	"num_hidden_layers": 4096, "num_nextn_predict_layers": 64,
+	"num_hidden_layers": maxLayers, "num_layers": maxLayers, "num_decoder_layers": maxLayers, "decoder_layers": maxLayers,
+	"encoder_layers": maxLayers, "depth": maxLayers, "vt_num_hidden_layers": maxLayers, "num_global_layers": maxLayers,
+	"num_nextn_predict_layers": 64, "mtp_num_hidden_layers": 64,
 	"num_attention_heads": 1 << 16, "num_key_value_heads": 1 << 16,
 	"num_experts": 1 << 16, "vocab_size": 1 << 28,
 	"max_position_embeddings": 1 << 40, "sliding_window": 1 << 40,
 }
 
-const defaultLimit = 1 << 24
+const (
+	defaultLimit = 1 << 24
+	maxLayers    = 4096
+)
 
 // number converts a decoded value to an integer within the limit of canon.
 func (c *cfg) number(v any, canon, field string) (int64, bool) {

@@ -1,10 +1,6 @@
 package hfconfig
 
-import (
-	"slices"
-
-	"hwledger/calc/model"
-)
+import "hwledger/calc/model"
 
 func init() {
 	register("kimi_linear", kimiLinear, nil)
@@ -73,13 +69,12 @@ func (d *decoder) attentionResiduals(dst []model.Tensor, l *model.Layer) []model
 // kimiLayers tells which layers are linear. Every layer must be in exactly one
 // of the two lists.
 func (d *decoder) kimiLayers(lin *cfg) func(layer int) bool {
-	kda, full := lin.ints("kda_layers"), lin.ints("full_attn_layers")
-	for i := range d.layers {
-		n := int64(i) + 1
-		if slices.Contains(kda, n) == slices.Contains(full, n) {
-			d.fail(model.UnsupportedArchitecture, "linear_attn_config.kda_layers, full_attn_layers", "layer %d is not in exactly one of the lists", n)
+	kda, full := d.marked(lin.ints("kda_layers"), 1), d.marked(lin.ints("full_attn_layers"), 1)
+	for i := range kda {
+		if kda[i] == full[i] {
+			d.fail(model.UnsupportedArchitecture, "linear_attn_config.kda_layers, full_attn_layers", "layer %d is not in exactly one of the lists", i+1)
 			break
 		}
 	}
-	return func(i int) bool { return slices.Contains(kda, int64(i)+1) }
+	return func(i int) bool { return kda[i] }
 }

@@ -1,10 +1,6 @@
 package hfconfig
 
-import (
-	"slices"
-
-	"hwledger/calc/model"
-)
+import "hwledger/calc/model"
 
 func init() {
 	def := defaults{"conv_L_cache": 3, "conv_bias": false, "tie_embedding": true, "block_auto_adjust_ff_dim": true, "block_multiple_of": 256}
@@ -56,7 +52,8 @@ func (d *decoder) lfm2Attention() func(layer int) bool {
 	if at == nil {
 		d.lack("layer_types")
 	}
-	return func(i int) bool { return slices.Contains(at, int64(i)) }
+	attention := d.marked(at, 0)
+	return func(i int) bool { return attention[i] }
 }
 
 // lfm2Width returns the dense width: two thirds of the stated one, times a

@@ -1,10 +1,6 @@
 package hfconfig
 
-import (
-	"slices"
-
-	"hwledger/calc/model"
-)
+import "hwledger/calc/model"
 
 func init() {
 	register("mllama", mllama, nil)
@@ -20,10 +16,11 @@ func mllama(c *cfg) (*model.Model, error) {
 	if cross == nil {
 		c.lack("cross_attention_layers")
 	}
+	image := d.marked(cross, 0)
 	d.m.EncoderTokens = c.imageTokens()
 	d.mixers = func(i int) []model.Mixer {
 		a := d.attn
-		if slices.Contains(cross, int64(i)) {
+		if image[i] {
 			a.Cross, a.Norms = true, model.HeadQKNorm
 		}
 		return []model.Mixer{&a}

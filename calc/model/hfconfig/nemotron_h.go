@@ -32,6 +32,9 @@ func nemotronH(c *cfg) (*model.Model, error) {
 	if strings.Contains(kinds, "E") {
 		d.m.Arch = "nemotron_h_moe"
 	}
+	if len(kinds) > maxLayers {
+		c.fail(model.MalformedFile, "hybrid_override_pattern", "%d layers are beyond the limit of %d", len(kinds), maxLayers)
+	}
 	d.layers = len(kinds)
 	c.note("num_hidden_layers", d.layers, "length of the layer pattern")
 	d.mixers = func(i int) []model.Mixer { return build(kinds[i : i+1]).Mixers }

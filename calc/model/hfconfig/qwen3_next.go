@@ -1,10 +1,6 @@
 package hfconfig
 
-import (
-	"slices"
-
-	"hwledger/calc/model"
-)
+import "hwledger/calc/model"
 
 func init() {
 	delta := defaults{
@@ -60,8 +56,8 @@ func (d *decoder) gatedDelta(split bool) {
 	if c.has("num_experts", "n_routed_experts") {
 		d.moe = d.readMoE()
 		d.moe.SharedGate = d.moe.SharedWidth > 0
-		dense, step := c.ints("mlp_only_layers"), int(max(1, c.int(1, "decoder_sparse_step")))
-		d.sparse = func(i int) bool { return !slices.Contains(dense, int64(i)) && (i+1)%step == 0 }
+		dense, step := d.marked(c.ints("mlp_only_layers"), 0), int(max(1, c.int(1, "decoder_sparse_step")))
+		d.sparse = func(i int) bool { return !dense[i] && (i+1)%step == 0 }
 	}
 	d.mtp.layers = int(c.int(0, "mtp_num_hidden_layers", "num_nextn_predict_layers"))
 	d.mtp.ownEmbed = c.bool(false, "mtp_use_dedicated_embeddings")

@@ -63,7 +63,12 @@ func qwen3Vision(v, c *cfg, m *model.Model) []model.Tensor {
 	ts := append(patches(d, v.need("patch_size"), v.need("temporal_patch_size"), true), learned("v.position_embd.weight", v.need("num_position_embeddings"), d))
 	ts = appendNorm(s.append(ts, d, model.Vision), "v.post_ln", layerNorm, d)
 	ts = merger(ts, "mm", d, merge, out)
-	for i := range v.list("deepstack_visual_indexes") {
+	stacks := v.list("deepstack_visual_indexes")
+	if len(stacks) > s.layers {
+		v.fail(model.MalformedFile, "deepstack_visual_indexes", "%d entries for %d layers", len(stacks), s.layers)
+		return nil
+	}
+	for i := range stacks {
 		name := indexed("v.deepstack", i, "fc")
 		ts = appendNorm(ts, indexed("v.deepstack", i, "norm"), layerNorm, d*merge*merge)
 		ts = merger(ts, name, d, merge, out)

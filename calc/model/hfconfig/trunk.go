@@ -53,6 +53,18 @@ func (d *decoder) normPerPart(dst []model.Tensor, l *model.Layer) []model.Tensor
 // noFFN is the network of layers that have none.
 func noFFN(int) model.FFN { return model.FFN{} }
 
+// marked returns which layers a list of layer numbers names, the first layer
+// being number base.
+func (d *decoder) marked(numbers []int64, base int64) []bool {
+	out := make([]bool, d.layers)
+	for _, n := range numbers {
+		if n -= base; n >= 0 && n < int64(len(out)) {
+			out[n] = true
+		}
+	}
+	return out
+}
+
 // stateType reads the type that a configuration asks for recurrent states to
 // be kept in, "" for the engine's own.
 func (c *cfg) stateType() string {
