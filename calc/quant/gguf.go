@@ -76,8 +76,9 @@ type visit struct {
 
 func newVisit(s *ggufScheme, m *model.Model) *visit {
 	v := &visit{s: s, m: m, layers: len(m.Layers)}
-	if m.Format == model.FormatGGUF || m.Arch == "glm4moe" {
-		v.layers += len(m.MTPLayers) // such files count them as layers
+	mtp := m.Format == model.FormatGGUF || m.Arch == "glm4moe" // files with MTP layers count them
+	if mtp {
+		v.layers += len(m.MTPLayers)
 	}
 	v.imatrix, v.falcon = s.imatrix, m.Arch == "falcon"
 	for i := range m.Layers {
@@ -92,7 +93,7 @@ func newVisit(s *ggufScheme, m *model.Model) *visit {
 	for i := range m.Tensors {
 		v.order[i] = i
 		t := &m.Tensors[i]
-		if kindOf(t.Name) == kindValue && inFile(t) {
+		if kindOf(t.Name) == kindValue && inFile(t) && (mtp || t.Group != model.MTP) && v.splitKVB(t) == nil {
 			v.nv++
 		}
 		v.head = v.head || t.Name == "output.weight" && t.Group == model.Text

@@ -36,10 +36,15 @@ func expertsFirst(m *model.Model, t *model.Tensor) bool {
 	if t.Part == model.Expert {
 		return true
 	}
+	return !isMoE(m) && linear(m, t)
+}
+
+// isMoE reports whether any layer routes to experts.
+func isMoE(m *model.Model) bool {
 	for i := range m.Layers {
 		if m.Layers[i].FFN.MoE() {
-			return false
+			return true
 		}
 	}
-	return linear(m, t)
+	return false
 }

@@ -77,6 +77,11 @@ func (s *mlx) at(m *model.Model, t *model.Tensor) (bits, group, scale int64) {
 	if t.Part == model.Router {
 		return routerBits(m), 64, 4
 	}
+	if m.Type == "gemma4" || m.Type == "gemma4_text" {
+		if t.Part == model.Linear && strings.HasPrefix(t.Name, "ffn_") && isMoE(m) {
+			return max(8, bits), 64, 4 // the dense network beside the experts
+		}
+	}
 	if s.rest > 0 && t.Part != model.Expert {
 		return s.rest, 64, 4
 	}
@@ -93,11 +98,11 @@ func mlxCovers(t *model.Tensor) bool {
 	return false
 }
 
-// routerBits returns the bits of a router: DeepSeek's descendants keep it as a
-// plain array, the others ask for 8 bits.
+// routerBits returns the bits of a router: where routing adds a correction it
+// is a plain array, but for MiniMax; the other models ask for 8 bits.
 func routerBits(m *model.Model) int64 {
 	for i := range m.Layers {
-		if m.Layers[i].FFN.RouterCorrection {
+		if m.Layers[i].FFN.RouterCorrection && !strings.HasPrefix(m.Type, "minimax") {
 			return 0
 		}
 	}

@@ -43,9 +43,9 @@ var moduleNames = map[string]string{
 	"ffn_up":                 "mlp.up_proj feed_forward.up_proj feed_forward.w3 mlp.gate_up_proj mixer.up_proj ffn.w3",
 	"ffn_down":               "mlp.down_proj feed_forward.down_proj feed_forward.w2 mixer.down_proj ffn.w2",
 	"ffn_gate_inp":           "mlp.gate mlp.router block_sparse_moe.gate feed_forward.router router.proj mixer.gate ffn.gate",
-	"ffn_gate_exps":          "mlp.experts.@.gate_proj block_sparse_moe.experts.@.w1 feed_forward.experts.@.gate_proj ffn.experts.@.w1 experts.@.gate_proj mlp.switch_mlp.gate_proj",
-	"ffn_up_exps":            "mlp.experts.@.up_proj block_sparse_moe.experts.@.w3 feed_forward.experts.@.up_proj ffn.experts.@.w3 experts.@.up_proj mixer.experts.@.up_proj mlp.switch_mlp.up_proj",
-	"ffn_down_exps":          "mlp.experts.@.down_proj block_sparse_moe.experts.@.w2 feed_forward.experts.@.down_proj ffn.experts.@.w2 experts.@.down_proj mixer.experts.@.down_proj mlp.switch_mlp.down_proj",
+	"ffn_gate_exps":          "mlp.experts.@.gate_proj block_sparse_moe.experts.@.w1 feed_forward.experts.@.gate_proj ffn.experts.@.w1 experts.@.gate_proj",
+	"ffn_up_exps":            "mlp.experts.@.up_proj block_sparse_moe.experts.@.w3 feed_forward.experts.@.up_proj ffn.experts.@.w3 experts.@.up_proj mixer.experts.@.up_proj",
+	"ffn_down_exps":          "mlp.experts.@.down_proj block_sparse_moe.experts.@.w2 feed_forward.experts.@.down_proj ffn.experts.@.w2 experts.@.down_proj mixer.experts.@.down_proj",
 	"ffn_gate_shexp":         "mlp.shared_experts.gate_proj mlp.shared_expert.gate_proj feed_forward.shared_expert.gate_proj ffn.shared_experts.w1",
 	"ffn_up_shexp":           "mlp.shared_experts.up_proj mlp.shared_expert.up_proj feed_forward.shared_expert.up_proj ffn.shared_experts.w3 mixer.shared_experts.up_proj",
 	"ffn_down_shexp":         "mlp.shared_experts.down_proj mlp.shared_expert.down_proj feed_forward.shared_expert.down_proj ffn.shared_experts.w2 mixer.shared_experts.down_proj",
@@ -57,11 +57,22 @@ var moduleNames = map[string]string{
 	"per_layer_model_proj":   "per_layer_model_projection",
 }
 
+// switchNames are MLX's names of stacked experts.
+var switchNames = map[string]string{
+	"ffn_gate_exps": "mlp.switch_mlp.gate_proj block_sparse_moe.switch_mlp.gate_proj experts.switch_glu.gate_proj feed_forward.experts.gate_proj mlp.experts.gate_proj",
+	"ffn_up_exps":   "mlp.switch_mlp.up_proj block_sparse_moe.switch_mlp.up_proj experts.switch_glu.up_proj feed_forward.experts.up_proj mlp.experts.up_proj mixer.switch_mlp.fc1",
+	"ffn_down_exps": "mlp.switch_mlp.down_proj block_sparse_moe.switch_mlp.down_proj experts.switch_glu.down_proj feed_forward.experts.down_proj mlp.experts.down_proj mixer.switch_mlp.fc2",
+}
+
 // appendModules appends the paths by which a checkpoint may call t's module,
 // without the prefix of the whole model: "layers.3.self_attn.q_proj".
-func appendModules(dst []string, m *model.Model, t *model.Tensor) []string {
+// In an MLX checkpoint stacked experts have names of their own.
+func appendModules(dst []string, m *model.Model, t *model.Tensor, mlx bool) []string {
 	stem := strings.TrimSuffix(t.Name, ".weight")
 	names, ok := moduleNames[stem]
+	if mlx && t.Part == model.Expert && switchNames[stem] != "" {
+		names = switchNames[stem]
+	}
 	if !ok {
 		names = stem
 	}

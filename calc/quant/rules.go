@@ -15,6 +15,8 @@ type rules struct {
 	rest  []pattern
 	// overrides are bits by module path.
 	overrides map[string]int64
+	// mlx: modules have MLX's names.
+	mlx bool
 }
 
 // pattern is one exclusion: a regular expression ("re:.*self_attn.*"), a shell
@@ -36,7 +38,7 @@ func newRules(q *model.Quantization) (*rules, error) {
 	if q == nil || len(q.Exclude) == 0 && len(q.Overrides) == 0 {
 		return nil, nil
 	}
-	r := &rules{layer: map[int][]pattern{}}
+	r := &rules{layer: map[int][]pattern{}, mlx: strings.HasPrefix(q.Method, "mlx")}
 	for _, e := range q.Exclude {
 		p, err := newPattern(e)
 		if err != nil {
@@ -105,7 +107,7 @@ func (r *rules) excludes(m *model.Model, t *model.Tensor) bool {
 		return false
 	}
 	var buf [16]string
-	paths := appendModules(buf[:0], m, t)
+	paths := appendModules(buf[:0], m, t, r.mlx)
 	for _, ps := range [...][]pattern{r.layer[t.Layer], r.rest} {
 		for i := range ps {
 			for _, path := range paths {
@@ -124,7 +126,7 @@ func (r *rules) override(m *model.Model, t *model.Tensor) (bits int64, ok bool) 
 		return 0, false
 	}
 	var buf [16]string
-	for _, path := range appendModules(buf[:0], m, t) {
+	for _, path := range appendModules(buf[:0], m, t, r.mlx) {
 		if bits, ok = r.overrides[path]; ok {
 			return bits, true
 		}
