@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -149,7 +150,7 @@ func (ms *models) search(name string) *found {
 		}
 	}
 	for _, n := range ms.names {
-		if strings.EqualFold(n[strings.IndexByte(n, '/')+1:], bare) {
+		if strings.EqualFold(n[strings.IndexByte(n, '/')+1:], bare) && !keyOf(n).quant {
 			return ms.load(n, true)
 		}
 	}
@@ -188,16 +189,19 @@ func (ms *models) search(name string) *found {
 
 func (ms *models) load(name string, exact bool) *found {
 	f := &found{name: name, exact: exact}
+	var broken error
 	if path, ok := ms.files[name]; ok {
-		if m, err := fromFile(path); err == nil {
+		m, err := fromFile(path)
+		if err == nil {
 			m.Name = name
 			f.m = m
 			return f
 		}
+		broken = err
 	}
 	r, err := lookup.Resolve(context.Background(), lookup.Request{Ref: "catalog:" + name, Offline: true})
 	if err != nil {
-		f.err = err
+		f.err = cmp.Or(broken, err)
 		return f
 	}
 	f.m = r.Model

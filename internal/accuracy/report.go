@@ -29,7 +29,7 @@ type summary struct {
 	Median float64 `json:"median"`
 	Max    float64 `json:"max"`
 	Worst  string  `json:"worst"`
-	// Within is how many are within Limit, or within what the print rounds.
+	// Within is how many are within Limit, beyond what the print rounds.
 	Within int     `json:"within"`
 	Limit  float64 `json:"limit"`
 	// Inside is how many logged figures lie in the plan's low–high range; Of
@@ -113,7 +113,7 @@ func column(rows []result, k int, tier string, distinct bool) summary {
 		if e >= s.Max {
 			s.Max, s.Worst = e, r.ID
 		}
-		if e <= f.limit || x.beyond() == 0 {
+		if x.beyond() <= f.limit {
 			s.Within++
 		}
 		if f.ranged {
@@ -238,6 +238,11 @@ func writeCompact(w io.Writer, rows []row) error {
 		r := &rows[i]
 		if r.Engine != "vllm" || r.Tier == "C" || r.TP == nil || r.parseFailure != nil {
 			continue
+		}
+		r.Notes = r.hints().text(r.Notes)
+		r.GPU, _, _ = strings.Cut(r.GPU, " (size")
+		if i := strings.LastIndexByte(r.Model, '('); i > 0 {
+			r.Model = strings.TrimSpace(r.Model[:i])
 		}
 		if err := enc.Encode(r); err != nil {
 			return err

@@ -124,6 +124,35 @@ func (r *row) hints() hints {
 	return h
 }
 
+// text writes the hints as notes from which they can be read again.
+func (h hints) text(notes string) string {
+	var out []string
+	if h.draft > 0 {
+		out = append(out, fmt.Sprintf("num_speculative_tokens=%d", h.draft))
+	}
+	if h.dcp > 1 {
+		out = append(out, fmt.Sprintf("DCP=%d", h.dcp))
+	}
+	if h.hybridOff {
+		out = append(out, "hybrid manager off")
+	}
+	if h.fp8KV {
+		out = append(out, "float8_e4m3fn")
+	}
+	if h.totalMemory > 0 {
+		out = append(out, fmt.Sprintf("total_memory=%.2f", float64(h.totalMemory)/float64(engine.GiB)))
+	}
+	if unequalRanks(notes) {
+		out = append(out, "tokens are the minimum over ranks")
+	}
+	return strings.Join(out, "; ")
+}
+
+// unequalRanks reports notes of ranks whose pools differed.
+func unequalRanks(notes string) bool {
+	return strings.Contains(notes, "minimum over") || strings.Contains(notes, "per-rank available KV differ")
+}
+
 // hardwareOf returns the row's devices; none when the log does not name them.
 func (r *row) hardwareOf(h hints, ranks int) engine.Hardware {
 	name := strings.TrimPrefix(r.GPU, "NVIDIA ")

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"maps"
 	"math"
-	"strings"
 
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/vllm"
@@ -153,8 +153,11 @@ func (p *planner) run() error {
 	if p.out.PP > 1 {
 		p.out.Remarks = append(p.out.Remarks, "pipeline stages differ; the log prints one rank's figures and the smallest rank's blocks")
 	}
-	if strings.Contains(p.Notes, "minimum over") || strings.Contains(p.Notes, "per-rank available KV differ") {
+	if unequalRanks(p.Notes) {
 		p.out.Remarks = append(p.out.Remarks, "ranks had different pools; tokens follow the smallest")
+	}
+	if u, err = p.unlogged(u, l, hw); err != nil {
+		return err
 	}
 	p.fixed(u)
 	p.budget(u, hw)
@@ -163,6 +166,59 @@ func (p *planner) run() error {
 	}
 	return p.pool(l, hw)
 }
+
+// unlogged tries the switches that a row has no field for, when the plan
+// misses and the switch explains it: the plan is then made with the switch,
+// and the row says so.
+func (p *planner) unlogged(u *engine.Usage, l engine.Load, hw engine.Hardware) (*engine.Usage, error) {
+	o := &p.Observed
+	off := func(u *engine.Usage) float64 {
+		w, _, _ := sum(u, p.rank(u), isWeight)
+		return math.Abs(w / *o.Weights - 1)
+	}
+	if o.Weights != nil && p.found.m.Multimodal && off(u) > 0.01 {
+		l.Flags["language_model_only"] = true
+		v, err := p.plan(l, hw)
+		if err != nil {
+			return nil, err
+		}
+		if off(v) < 0.003 {
+			p.out.Remarks = append(p.out.Remarks, "weights are those without towers: planned with language_model_only")
+			u = v
+		} else {
+			delete(l.Flags, "language_model_only")
+		}
+	}
+	if o.KV == nil || o.Concurrency == nil || *o.KV <= 0 || p.MaxModelLen == 0 || u.Cache.FixedPerSequence == 0 {
+		return u, nil
+	}
+	miss := func(flags engine.Flags) (float64, error) {
+		x := l
+		x.Flags = maps.Clone(flags)
+		x.Flags["kv_cache_memory_bytes"] = int64(*o.KV * gib)
+		v, err := p.plan(x, hw)
+		if err != nil {
+			return 0, err
+		}
+		return math.Abs(v.Cache.MaxConcurrency / *o.Concurrency - 1), nil
+	}
+	asIs, err := miss(l.Flags)
+	if err != nil || asIs <= 0.01 {
+		return u, err
+	}
+	for _, mode := range []string{"none", "align"} {
+		flags := maps.Clone(l.Flags)
+		flags["mamba_cache_mode"] = mode
+		if m, err := miss(flags); err == nil && m < 0.005 {
+			l.Flags["mamba_cache_mode"] = mode
+			p.out.Remarks = append(p.out.Remarks, "concurrency is that of mamba_cache_mode "+mode+", not this release's default")
+			return p.plan(l, hw)
+		}
+	}
+	return u, nil
+}
+
+func isWeight(t *engine.Term) bool { return t.Category == engine.Weights }
 
 // sum adds the terms of one category on a device that keep accepts.
 func sum(u *engine.Usage, device int, keep func(*engine.Term) bool) (mid, low, high float64) {
@@ -193,7 +249,7 @@ func (p *planner) fixed(u *engine.Usage) {
 		f.Low, f.High = low, high
 		return f
 	}
-	p.out.Weights = ranged(o.Weights, func(t *engine.Term) bool { return t.Category == engine.Weights })
+	p.out.Weights = ranged(o.Weights, isWeight)
 	p.out.Activation = ranged(o.Activation, func(t *engine.Term) bool { return t.Category == engine.Workspace && !t.Outside })
 	p.out.NonTorch = ranged(o.NonTorch, func(t *engine.Term) bool {
 		return t.Category == engine.Runtime && !t.Outside && t.Name != "CUDA graphs"
@@ -209,7 +265,7 @@ func (p *planner) rank(u *engine.Usage) int {
 		return 0
 	}
 	for d := range u.Devices {
-		w, _, _ := sum(u, d, func(t *engine.Term) bool { return t.Category == engine.Weights })
+		w, _, _ := sum(u, d, isWeight)
 		if diff := math.Abs(w - *p.Observed.Weights); diff < near-0.01*w {
 			best, near = d, diff
 		}

@@ -170,12 +170,22 @@ func (s *settings) graphs(m *model.Model, st *stage) engine.Term {
 		return engine.Term{}
 	}
 	layers, sizes := int64(st.layers[1]-st.layers[0]), s.captureSizes()
-	n := engine.Bytes(layers*sizes*graphLayerKiB)*engine.KiB + engine.Bytes(graphBaseMiB*sizes/51)*engine.MiB
+	perLayer := int64(graphLayerKiB)
+	for i := st.layers[0]; i < st.layers[1]; i++ {
+		if m.Layers[i].FFN.MoE() {
+			perLayer = graphExpertKiB
+			break
+		}
+	}
+	n := engine.Bytes(layers*sizes*perLayer)*engine.KiB + engine.Bytes(graphBaseMiB*sizes/51)*engine.MiB
+	if s.device != nil && s.device.Vendor == "amd" {
+		n = n * graphROCmPercent / 100
+	}
 	return engine.Term{
 		Name: "CUDA graphs", Category: engine.Runtime, On: st.on, Outside: !s.version.atLeast(budgetedGraphs),
 		Bytes: n, Low: n * graphLowPercent / 100, High: n * graphHighPercent / 100, Confidence: engine.Measured,
-		Formula: "captured sizes × (layers × 341 KiB + 7.5 MiB)", Source: "engine logs",
-		Inputs: []engine.Input{{Name: "captured_sizes", Value: sizes, From: "default"}, {Name: "layers", Value: layers, From: "config.json"}},
+		Formula: "captured sizes × (layers × KiB for each layer + 7.5 MiB)", Source: "engine logs",
+		Inputs: []engine.Input{{Name: "captured_sizes", Value: sizes, From: "default"}, {Name: "layers", Value: layers, From: "config.json"}, {Name: "kib_per_layer", Value: perLayer, From: "engine logs"}},
 	}
 }
 

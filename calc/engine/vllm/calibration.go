@@ -87,8 +87,10 @@ var (
 const (
 	graphBaseMiB      = 380
 	graphLayerKiB     = 341
-	graphLowPercent   = 50
-	graphHighPercent  = 220
+	graphExpertKiB    = 560 // layers with experts
+	graphROCmPercent  = 280
+	graphLowPercent   = 35
+	graphHighPercent  = 300
 	rocmLoadBufferMiB = 71 // ROCm keeps a GEMM workspace that loading allocates
 )
 

@@ -79,7 +79,7 @@ func (s *settings) capacity(c *engine.Cache, stages []stage) {
 	if blocks < 0 {
 		return
 	}
-	c.Pool = engine.Bytes(blocks * l.blockBytes)
+	c.Pool = engine.Bytes(mul(blocks, l.blockBytes))
 	all, _ := l.request(s, s.maxLen)
 	if all == 0 {
 		return
@@ -99,7 +99,7 @@ func (s *settings) capacity(c *engine.Cache, stages []stage) {
 // summary fills what one sequence takes.
 func (s *settings) summary(c *engine.Cache, l *layout) {
 	all, state := l.request(s, s.context)
-	c.PerSequence = engine.Bytes(all * l.blockBytes)
+	c.PerSequence = engine.Bytes(mul(all, l.blockBytes))
 	c.FixedPerSequence = engine.Bytes(state * l.blockBytes)
 	if l.compressed != nil {
 		c.MarginalPerToken = engine.Bytes(l.compressed.grow / l.compressed.block)

@@ -1,6 +1,7 @@
 package vllm
 
 import (
+	"math"
 	"strings"
 
 	"hwledger/calc/model"
@@ -55,5 +56,17 @@ func dtypeBytes(name string) int64 {
 }
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
+
+// mul returns a × b, or the largest int64 when that overflows: a plan for
+// absurd numbers is an absurd size, not a negative one.
+func mul(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	if a > math.MaxInt64/b {
+		return math.MaxInt64
+	}
+	return a * b
+}
 
 func roundUp(n, m int64) int64 { return ceilDiv(n, m) * m }

@@ -53,6 +53,8 @@ func (s *settings) mixerSpecs(out []spec, x model.Mixer, stores []model.Store) [
 		g := max(1, stores[0].Heads)
 		c := spec{token: s.kv.Slot(x.KeyDim, x.ValueDim, g)}
 		switch {
+		case x.Cross && s.v0:
+			// V0 pages every layer alike.
 		case x.Cross:
 			c.kind = crossSpec
 		case x.Window == 0 || s.noHybrid || x.Chunked && s.chunkedFull:

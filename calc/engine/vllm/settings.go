@@ -52,6 +52,12 @@ type settings struct {
 	device      *engine.Device
 }
 
+// maxFlag bounds integer flags: 1 PiB, and far more tokens than any context.
+const maxFlag = 1 << 50
+
+// maxTokens bounds counts of tokens and sequences.
+const maxTokens = 1 << 34
+
 // reader collects flags and remembers the first failure.
 type reader struct {
 	f   engine.Flags
@@ -60,7 +66,7 @@ type reader struct {
 
 func (r *reader) int(name string, def int64) int64 {
 	v, err := r.f.Int(name, def)
-	if err == nil && (v < 0 || v > 1<<50) {
+	if err == nil && (v < 0 || v > maxFlag) {
 		err = model.Errorf(model.InvalidArgument, "flags."+name, "%d is out of range", v)
 	}
 	if err != nil && r.err == nil {
@@ -277,6 +283,14 @@ func (s *settings) check(m *model.Model) error {
 	}
 	if s.pp > int64(len(m.Layers)) {
 		return model.Errorf(model.InvalidArgument, "pipeline_parallel", "%d stages for %d layers", s.pp, len(m.Layers))
+	}
+	for _, n := range [...]int64{s.maxLen, s.batch, s.maxSeqs, s.encoder, s.seqs} {
+		if n > maxTokens || n < 1 {
+			return model.Errorf(model.InvalidArgument, "flags", "%d is not a count of tokens or sequences that vLLM can serve", n)
+		}
+	}
+	if s.draft > 1024 || s.dcp > 1024 {
+		return model.Errorf(model.InvalidArgument, "flags", "num_speculative_tokens and decode_context_parallel_size are at most 1024")
 	}
 	if s.block > 1<<20 || s.block < 0 {
 		return model.Errorf(model.InvalidArgument, "flags.block_size", "%d tokens is not a block size", s.block)

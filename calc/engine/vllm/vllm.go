@@ -121,7 +121,7 @@ func (s *settings) cacheTerms(st *stage) []engine.Term {
 		if blocks > 0 {
 			out = append(out, engine.Term{
 				Name: name, Category: c, On: st.on, Confidence: conf, Source: "vllm v1/core/kv_cache_utils.py",
-				Bytes: engine.Bytes(s.seqs * blocks * l.blockBytes), Inputs: append(slices.Clone(inputs), engine.Input{Name: "blocks_per_sequence", Value: blocks, From: "vLLM rule"}),
+				Bytes: engine.Bytes(mul(s.seqs, mul(blocks, l.blockBytes))), Inputs: append(slices.Clone(inputs), engine.Input{Name: "blocks_per_sequence", Value: blocks, From: "vLLM rule"}),
 				Formula: "sequences × blocks × page × layers of a group",
 			})
 		}
@@ -151,7 +151,7 @@ func (s *settings) perLayer(m *model.Model, stored []quant.Stored, stages []stag
 					x = x.sized(max(1, st.layout.block))
 					n = x.page
 				}
-				c[j] += engine.Bytes(n * s.blocks(x, s.context) * s.seqs * s.tp * s.dp)
+				c[j] += engine.Bytes(mul(mul(n, s.blocks(x, s.context)), s.seqs*s.tp*s.dp))
 			}
 		}
 	}

@@ -119,7 +119,8 @@ func count(held bool) int64 {
 // add accounts one tensor.
 func (l *loader) add(t *model.Tensor, stored *quant.Stored, copies int64) {
 	bytes := stored.Bytes
-	if !stored.Quantized && t.Part != model.Router && t.Part != model.Vector {
+	plain := !stored.Quantized && t.Part != model.Router && t.Part != model.Vector
+	if plain || l.keptByQuantizers(t, stored) {
 		// Plain tensors are converted to the run-time dtype.
 		bytes = t.Elems() * l.modelSize
 	}
@@ -141,6 +142,13 @@ func (l *loader) add(t *model.Tensor, stored *quant.Stored, copies int64) {
 		return
 	}
 	l.alloc.add(padded)
+}
+
+// keptByQuantizers reports what a scheme applied to a model leaves as it is:
+// MTP layers, because quantizers work on the transformers class, which has
+// none. Checkpoints published in fp8 quantize them, and say so themselves.
+func (l *loader) keptByQuantizers(t *model.Tensor, stored *quant.Stored) bool {
+	return t.Group == model.MTP && l.m.Quant == nil && !strings.HasPrefix(stored.Type, "F8")
 }
 
 // flush allocates the merged tensors of a layer.
@@ -280,10 +288,21 @@ func (l *loader) positions(local bool) int64 {
 	if (r.Type == "linear" || r.Type == "dynamic") && r.Factor > 1 && r.Factor <= 1<<10 {
 		n = int64(float64(n) * r.Factor)
 	}
-	if r.Axes {
+	if r.Axes || multiAxis(l.m) {
 		n *= 4
 	}
 	return n
+}
+
+// multiAxis reports the architectures whose positions have several axes even
+// where a shortened configuration does not say so.
+func multiAxis(m *model.Model) bool {
+	for _, p := range [...]string{"Qwen2VL", "Qwen2_5_VL", "Qwen3VL", "Qwen3_5", "Glm4v"} {
+		if strings.HasPrefix(m.Architecture, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // terms returns the weight terms of the stage.
