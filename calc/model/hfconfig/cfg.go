@@ -31,9 +31,6 @@ type cfg struct {
 type record struct {
 	modelType string // of the text model
 	rootType  string // of the wrapper, or the same
-	// nestedType is what a nested text model calls itself, "" when it does
-	// not say or there is none.
-	nestedType string
 	err       error
 	missing   []string
 	facts     []model.Fact
@@ -85,7 +82,10 @@ func (c *cfg) fail(code model.Code, field, format string, args ...any) {
 
 // note records a fact.
 func (c *cfg) note(field string, value any, from string) {
-	c.facts = append(c.facts, model.Fact{Field: field, Value: fmt.Sprint(value), From: from})
+	f := model.Fact{Field: field, Value: fmt.Sprint(value), From: from}
+	if !slices.Contains(c.facts, f) {
+		c.facts = append(c.facts, f)
+	}
 }
 
 // limits bound what a configuration may ask for, by canonical key, so that a

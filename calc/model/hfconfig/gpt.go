@@ -71,7 +71,7 @@ func neox(c *cfg) (*model.Model, error) {
 // gptj has one norm for attention and network in parallel, and a bias on the
 // head but none in attention.
 func gptj(c *cfg) (*model.Model, error) {
-	d := classic(c, "gptj")
+	d := classic(c, "") // llama.cpp has none
 	d.attn.QKVBias, d.attn.OutBias = false, false
 	d.norms, d.headBias = 1, true
 	return d.build()
@@ -80,7 +80,7 @@ func gptj(c *cfg) (*model.Model, error) {
 // opt learns max_position_embeddings + 2 positions. Models with a narrower
 // word embedding (opt-350m) project in and out of it.
 func opt(c *cfg) (*model.Model, error) {
-	d := classic(c, "opt")
+	d := classic(c, "") // llama.cpp has none
 	b := c.bool(true, "enable_bias")
 	d.attn.QKVBias, d.attn.OutBias, d.ffn.Bias = b, b, b
 	if !c.bool(true, "layer_norm_elementwise_affine") {

@@ -36,7 +36,7 @@ var arches = map[string]string{
 	"baichuan": "baichuan", "xverse": "xverse", "internlm2": "internlm2", "exaone": "exaone",
 	"seed_oss": "seed_oss", "smollm3": "smollm3", "granite": "granite", "minicpm": "minicpm",
 	"ernie4_5": "ernie4_5", "ministral3": "mistral3", "mistral3": "mistral3",
-	"hunyuan_v1_dense": "hunyuan-dense", "mimo": "mimo",
+	"hunyuan_v1_dense": "hunyuan-dense", "mimo": "",
 }
 
 // llama is the plain decoder: grouped-query attention, gated network, RMS

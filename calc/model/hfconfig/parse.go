@@ -119,6 +119,10 @@ func Parse(raw []byte) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if odd := c.unread(decisive); len(odd) > 0 {
+		return nil, model.Errorf(model.UnsupportedArchitecture, strings.Join(odd, ", "), "what this says about a %s model is not known", c.modelType).
+			WithHint("Give the GGUF file or the safetensors headers of the model instead.")
+	}
 	if err := attachTowers(rootCfg, m); err != nil {
 		return nil, err
 	}
@@ -205,6 +209,8 @@ func textConfig(root map[string]any) (text, top *cfg) {
 		if o == nil {
 			continue
 		}
+		// The wrapper's own type serves only when the text model does not say
+		// what it is: it may be of another kind than in earlier releases.
 		if t, _ := o["model_type"].(string); t != "" {
 			rec.modelType = t
 		}
@@ -213,18 +219,15 @@ func textConfig(root map[string]any) (text, top *cfg) {
 	return top, top
 }
 
-// family finds the family of the text model: by its model_type, by its
-// wrapper's, by the class name, and at last, for a configuration that is
+// family finds the family of the text model: by its model_type (or, when it
+// has none, its wrapper's), by the class name, and at last, for a configuration that is
 // plainly a standard decoder, the generic one.
 func (c *cfg) family() (entry, error) {
-	for _, t := range []string{c.modelType, c.rootType} {
-		if e, ok := registry[t]; ok {
-			c.modelType = t
-			return e, nil
-		}
+	if e, ok := registry[c.modelType]; ok {
+		return e, nil
 	}
 	class := c.class()
-	if t, ok := byClass[normal(class)]; ok && c.modelType == "" {
+	if t := byClass[normal(class)]; c.modelType == "" && registry[t].build != nil {
 		c.modelType = t
 		c.note("model_type", t, "from architectures: "+class)
 		return registry[t], nil
