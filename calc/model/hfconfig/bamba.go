@@ -20,6 +20,7 @@ func init() {
 // released models have heads of 64 when neither is given.
 func (d *decoder) readMamba2() model.Mamba2 {
 	c := d.cfg
+	c.has(ssmDetails...)
 	inner, ok := c.maybe("mamba_d_ssm")
 	if !ok {
 		inner = c.need("mamba_expand") * d.m.Hidden
@@ -67,6 +68,7 @@ func bamba(c *cfg) (*model.Model, error) {
 	b := c.bool(false, "attention_bias")
 	d.attn.QKVBias, d.attn.OutBias = b, b
 	d.ffn.Bias = c.bool(false, "mlp_bias")
+	c.has("mamba_rms_norm")
 	at := d.marked(c.ints("attn_layer_indices"), 0)
 	types := c.strs("layers_block_type", "layer_types")
 	d.either(d.readMamba2(), func(i int) bool {
@@ -112,7 +114,10 @@ func (d *decoder) graniteLayers() {
 	}
 	if types == nil {
 		d.note("layer_types", "attention in layers 5, 15, 25, 35", "rule of the released 40-layer models")
-	} else if !slices.Contains(types, "mamba") {
+	}
+	if types != nil && !slices.Contains(types, "mamba") {
+		d.has("mamba_n_heads", "mamba_d_head", "mamba_n_groups", "mamba_d_state", "mamba_d_conv", "mamba_expand", "mamba_conv_bias", "mamba_proj_bias")
+		d.has(ssmDetails...)
 		return
 	}
 	d.either(d.readMamba2(), func(i int) bool {
@@ -129,6 +134,9 @@ func falconH1(c *cfg) (*model.Model, error) {
 	b := c.bool(false, "attention_bias")
 	d.attn.QKVBias, d.attn.OutBias = b, b
 	d.ffn.Bias = c.bool(false, "mlp_bias")
+	if !c.has("mamba_d_ssm") && !c.has("mamba_n_heads") {
+		c.lack("mamba_d_ssm")
+	}
 	x := d.readMamba2()
 	x.ProjBias = x.ProjBias || c.bool(false, "projectors_bias")
 	x.NoNorm = !c.bool(false, "mamba_rms_norm")

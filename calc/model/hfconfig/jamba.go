@@ -14,6 +14,7 @@ func init() {
 // Mamba in the others, and experts by a period and offset of their own.
 func jamba(c *cfg) (*model.Model, error) {
 	d := newDecoder(c, "jamba")
+	c.has(ssmDetails...)
 	x := model.Mamba1{
 		Inner: c.need("mamba_expand") * d.m.Hidden, StateSize: c.need("mamba_d_state"), Conv: c.need("mamba_d_conv"),
 		DtRank: c.dtRank("mamba_dt_rank"), DtBCNorms: true,

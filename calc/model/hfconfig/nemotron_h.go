@@ -72,6 +72,7 @@ func (d *decoder) nemotronKinds(pattern, list string) string {
 // part in the trunk, of several in the prediction layer.
 func (d *decoder) nemotronParts() func(pattern string) model.Layer {
 	c := d.cfg
+	c.has(ssmDetails...)
 	x := model.Mamba2{
 		Heads: c.need("mamba_num_heads"), HeadDim: c.need("mamba_head_dim"), Groups: c.need("n_groups"),
 		StateSize: c.need("ssm_state_size"), Conv: c.need("conv_kernel"),

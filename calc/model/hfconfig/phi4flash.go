@@ -15,6 +15,7 @@ func init() {
 // are gated memory units, half attend over the shared cache.
 func phi4Flash(c *cfg) (*model.Model, error) {
 	d := newDecoder(c, "")
+	c.has(ssmDetails...)
 	d.norm = layerNorm
 	d.attn.QKVBias, d.attn.OutBias = true, true
 	x := model.Mamba1{

@@ -10,6 +10,7 @@ func init() {
 // with heads in the others, and norms before and after both halves of a layer.
 func plamo2(c *cfg) (*model.Model, error) {
 	d := newDecoder(c, "plamo2")
+	c.has(ssmDetails...)
 	dim := c.need("hidden_size_per_head")
 	d.attn.KeyDim, d.attn.ValueDim, d.attn.Norms = dim, dim, model.FullQKNorm
 	d.norms = 4

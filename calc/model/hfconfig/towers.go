@@ -40,8 +40,9 @@ func (p towerPart) build(c *cfg, m *model.Model) []model.Tensor {
 			return nil
 		}
 	}
-	known := len(c.missing)
+	known, facts := len(c.missing), len(c.facts)
 	ts := p.list(v, c, m)
+	p.qualify(c.facts[facts:])
 	if lacking := c.missing[known:]; len(lacking) > 0 {
 		m.Multimodal = true
 		c.note(p.key, "weights not counted", "the configuration does not give "+strings.Join(lacking, ", "))
@@ -49,6 +50,22 @@ func (p towerPart) build(c *cfg, m *model.Model) []model.Tensor {
 		return nil
 	}
 	return inGroup(ts, 0, p.group)
+}
+
+// qualify names the facts about the tower's own keys by their path: the text
+// model has keys of the same names.
+func (p towerPart) qualify(facts []model.Fact) {
+	key := p.key
+	if key == "" {
+		key = "vision_config"
+	}
+	for i := range facts {
+		f := &facts[i]
+		own := strings.Contains(f.From, key+".") || strings.HasPrefix(f.From, "class default")
+		if own && !strings.HasPrefix(f.Field, key) {
+			f.Field = key + "." + f.Field
+		}
+	}
 }
 
 // linear returns a matrix of a tower with its bias.

@@ -53,6 +53,14 @@ func (d *decoder) normPerPart(dst []model.Tensor, l *model.Layer) []model.Tensor
 // noFFN is the network of layers that have none.
 func noFFN(int) model.FFN { return model.FFN{} }
 
+// ssmDetails are keys of state spaces that change neither what they keep nor
+// what they weigh.
+var ssmDetails = []string{
+	"mamba_chunk_size", "mamba_hidden_act", "mamba_act", "mamba_use_mlp", "mamba_norm_before_gate", "mamba_inner_layernorms",
+	"mamba_dt_min", "mamba_dt_max", "mamba_dt_init", "mamba_dt_init_floor", "mamba_dt_scale", "mamba_use_mem_eff_path",
+	"ssm_in_multiplier", "ssm_out_multiplier", "ssm_multipliers", "ssm_dtype",
+}
+
 // marked returns which layers a list of layer numbers names, the first layer
 // being number base.
 func (d *decoder) marked(numbers []int64, base int64) []bool {

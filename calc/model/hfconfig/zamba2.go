@@ -48,6 +48,7 @@ func zamba2(c *cfg) (*model.Model, error) {
 
 func (d *decoder) zamba2Mamba() model.Mamba2 {
 	c := d.cfg
+	c.has(ssmDetails...)
 	inner := c.need("mamba_expand") * d.m.Hidden
 	x := model.Mamba2{
 		Groups: c.need("mamba_ngroups"), StateSize: c.need("mamba_d_state"), Conv: c.need("mamba_d_conv"),
