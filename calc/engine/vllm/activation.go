@@ -25,7 +25,10 @@ func (s *settings) reserved(m *model.Model, st *stage) []engine.Term {
 			Formula: "min(max(8 × max_model_len, 4 × max_num_seqs × block), 65536) rows × (kv_lora_rank + rope) × 2", Source: "vllm mla/common.py"})
 	}
 	plain := pick(nonTorch, s.version)
-	if s.pp > 1 && s.tp == 1 {
+	switch {
+	case s.device != nil && s.device.Vendor == "amd":
+		plain = rocmNonTorch
+	case s.pp > 1 && s.tp == 1:
 		plain = stageNonTorch
 	}
 	out = append(out, plain.term("memory outside PyTorch", engine.Runtime, st.on))
