@@ -55,7 +55,7 @@ type decoder struct {
 	mtp mtp
 }
 
-// mtp describes multi-token-prediction layers after the trunk (MATH §4).
+// mtp describes multi-token-prediction layers after the trunk.
 type mtp struct {
 	layers int
 	// ownEmbed, ownHead: the layer has its own token embedding and output

@@ -58,8 +58,8 @@ func llama4(c *cfg) (*model.Model, error) {
 	d.moe.ExpertWidth = d.ffn.Width
 	d.moe.SharedWidth = d.ffn.Width
 	d.ffn.Width = c.int(0, "intermediate_size_mlp")
-	every := max(1, c.int(1, "interleave_moe_layer_step"))
-	d.sparse = func(i int) bool { return (int64(i)+1)%every == 0 }
+	interleave := max(1, c.int(1, "interleave_moe_layer_step"))
+	d.sparse = func(i int) bool { return (int64(i)+1)%interleave == 0 }
 	if list := c.ints("moe_layers"); list != nil {
 		d.sparse = among(list)
 	}

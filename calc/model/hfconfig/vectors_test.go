@@ -1,6 +1,8 @@
 package hfconfig
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -138,10 +140,37 @@ func TestPublishedCounts(t *testing.T) {
 			"attn_config":{"kv_n_heads":8},"ffn_config":{"ffn_hidden_size":10752,"moe_num_experts":16,"moe_top_k":4}}`, 131_596_523_520, 36_469_708_800},
 		{"Llama-2-13B", `{"model_type":"llama","hidden_size":5120,"intermediate_size":13824,"num_attention_heads":40,"num_hidden_layers":40,"vocab_size":32000,"max_position_embeddings":4096}`, 13_015_864_320, 13_015_864_320},
 		{"Phi-3.5-MoE", `{"model_type":"phimoe","hidden_size":4096,"intermediate_size":6400,"num_attention_heads":32,"num_key_value_heads":8,"num_hidden_layers":32,"num_local_experts":16,"num_experts_per_tok":2,"vocab_size":32064,"max_position_embeddings":131072,"attention_bias":true,"lm_head_bias":true}`, 41_873_153_344, 0},
+		{"OPT-350M", `{"model_type":"opt","hidden_size":1024,"word_embed_proj_dim":512,"num_hidden_layers":24,"ffn_dim":4096,"num_attention_heads":16,"vocab_size":50272,"max_position_embeddings":2048,"do_layer_norm_before":false}`, 331_196_416, 0},
+		{"OLMo-7B", `{"model_type":"olmo","hidden_size":4096,"num_hidden_layers":32,"intermediate_size":11008,"num_attention_heads":32,"vocab_size":50304,"max_position_embeddings":2048}`, 6_888_095_744, 0},
+		{"Command R+", `{"model_type":"cohere","hidden_size":12288,"num_hidden_layers":64,"intermediate_size":33792,"num_attention_heads":96,"num_key_value_heads":8,"vocab_size":256000,"max_position_embeddings":8192,"use_qk_norm":true}`, 103_810_674_688, 0},
 	} {
 		p := parse(t, c.config).Count()
 		if p.Total != c.total || c.alive > 0 && p.Active != c.alive {
 			t.Errorf("%s: %d total, %d active; want %d, %d", c.name, p.Total, p.Active, c.total, c.alive)
+		}
+	}
+}
+
+// TestAnnouncedSizes are models whose publishers print sizes in billions only:
+// 316 of which 38 are active for Step3's language model, 560 for LongCat.
+func TestAnnouncedSizes(t *testing.T) {
+	routed := make([]string, 0, 56)
+	for i := 4; i < 60; i++ {
+		routed = append(routed, strconv.Itoa(i))
+	}
+	for _, c := range []struct {
+		name, config string
+		total, alive int64
+	}{
+		{"Step3", `{"model_type":"step3_text","hidden_size":7168,"num_hidden_layers":61,"num_attention_heads":64,"head_dim":256,"num_attention_groups":1,"share_q_dim":2048,
+			"moe_num_experts":48,"moe_top_k":3,"moe_intermediate_size":5120,"share_expert_dim":5120,"intermediate_size":18432,"vocab_size":128815,"max_position_embeddings":65536,
+			"moe_layers_enum":"` + strings.Join(routed, ",") + `"}`, 316, 38},
+		{"LongCat-Flash", `{"model_type":"longcat_flash","hidden_size":6144,"num_layers":28,"num_attention_heads":64,"ffn_hidden_size":12288,"expert_ffn_hidden_size":2048,"n_routed_experts":512,
+			"zero_expert_num":256,"moe_topk":12,"q_lora_rank":1536,"kv_lora_rank":512,"qk_nope_head_dim":128,"qk_rope_head_dim":64,"v_head_dim":128,"vocab_size":131072,"max_position_embeddings":131072}`, 560, 0},
+	} {
+		p := parse(t, c.config).Count()
+		if p.Total/1e9 != c.total || c.alive > 0 && p.Active/1e9 != c.alive {
+			t.Errorf("%s: %d total, %d active", c.name, p.Total, p.Active)
 		}
 	}
 }
