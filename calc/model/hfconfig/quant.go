@@ -9,8 +9,8 @@ import (
 	"hwledger/calc/model"
 )
 
-// quantization reads how the checkpoint says its weights are stored (MATH
-// §1.4), nil when it says nothing. Methods are named as package quant names
+// quantization reads how the checkpoint says its weights are stored,
+// nil when it says nothing. Methods are named as package quant names
 // them; one it does not know keeps its own name.
 func (c *cfg) quantization() *model.Quantization {
 	s := c.child("quantization_config", "compression_config")
