@@ -34,7 +34,7 @@ func (m measured) term(name string, c engine.Category, on []int) engine.Term {
 	return engine.Term{
 		Name: name, Category: c, On: on, Confidence: engine.Measured, Source: "testdata/observations/vllm.jsonl",
 		Formula: "median of what engines logged for this release, vendor and number of ranks",
-		Bytes: engine.Bytes(m.mid) * engine.MiB, Low: engine.Bytes(m.low) * engine.MiB, High: engine.Bytes(m.high) * engine.MiB,
+		Bytes:   engine.Bytes(m.mid) * engine.MiB, Low: engine.Bytes(m.low) * engine.MiB, High: engine.Bytes(m.high) * engine.MiB,
 		Inputs: []engine.Input{{Name: "samples", Value: int64(m.count), From: "engine logs"}},
 	}
 }
