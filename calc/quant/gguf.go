@@ -113,6 +113,7 @@ func newVisit(s *ggufScheme, m *model.Model) *visit {
 // one count for each layer and begin with a recurrent one.
 func groupedHeads(m *model.Model) (heads, kv int64) {
 	for i := range m.Layers {
+		oneCount := false // the file has one count for all layers
 		for _, x := range m.Layers[i].Mixers {
 			switch x := x.(type) {
 			case *model.Attention:
@@ -122,10 +123,12 @@ func groupedHeads(m *model.Model) (heads, kv int64) {
 					return x.Heads, x.Heads
 				}
 				return x.Heads, 1
-			case *model.GatedDelta: // one count for all layers
-			default:
-				return 0, 0
+			case *model.GatedDelta:
+				oneCount = true
 			}
+		}
+		if !oneCount {
+			break
 		}
 	}
 	return 0, 0

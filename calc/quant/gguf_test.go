@@ -1,66 +1,37 @@
 package quant
 
 import (
+	"bytes"
 	"encoding/json"
-	"strconv"
-	"strings"
 	"testing"
 
 	"hwledger/calc/model"
+	"hwledger/calc/model/gguf"
 	"hwledger/internal/ggufgen"
 	"hwledger/internal/observed"
 )
 
-// describe turns generated headers into models, with as much of the layers as
-// the quantizer asks for.
-func describe(t *testing.T, raw json.RawMessage) *model.Model {
+// described is the model that a generated header describes, its tensors stored
+// as typeOf says.
+func described(t *testing.T, hyperparameters json.RawMessage, typeOf func(name string, layer int) (string, bool)) *model.Model {
 	t.Helper()
-	var h ggufgen.Hyperparameters
-	if err := json.Unmarshal(raw, &h); err != nil {
-		t.Fatal(err)
-	}
-	f, err := ggufgen.Build(raw)
+	f, err := ggufgen.Build(hyperparameters)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &model.Model{Arch: h.Arch, Format: model.FormatGGUF, Exact: true}
-	for i := range h.L {
-		var heads int64
-		if h.H != nil {
-			heads = *h.H
+	if typeOf != nil {
+		if err := f.Retype(typeOf); err != nil {
+			t.Fatal(err)
 		}
-		kv := h.HeadsKV.One
-		if h.HeadsKV.Each != nil {
-			kv = h.HeadsKV.Each[i]
-		}
-		l := model.Layer{FFN: model.FFN{Experts: h.E}}
-		switch {
-		case h.Arch == "qwen3next" && (i+1)%4 != 0:
-			l.Mixers = []model.Mixer{&model.GatedDelta{}}
-		case kv == 0:
-			l.Mixers = []model.Mixer{&model.Mamba1{}}
-		case h.KVL > 0:
-			l.Mixers = []model.Mixer{&model.MLA{Heads: heads}}
-		default:
-			l.Mixers = []model.Mixer{&model.Attention{Heads: heads, KVHeads: kv}}
-		}
-		m.Layers = append(m.Layers, l)
 	}
-	for _, x := range f.Tensors {
-		name, layer := x.Name, -1
-		if rest, ok := strings.CutPrefix(name, "blk."); ok {
-			num, tail, _ := strings.Cut(rest, ".")
-			layer, _ = strconv.Atoi(num)
-			name = tail
-		}
-		tt := model.Tensor{Name: name, Layer: layer, In: x.Dims[0], Out: 1, Count: 1, Type: x.Type.String()}
-		if len(x.Dims) > 1 {
-			tt.Out = x.Dims[1]
-		}
-		for _, d := range x.Dims[min(2, len(x.Dims)):] {
-			tt.Count *= d
-		}
-		m.Tensors = append(m.Tensors, tt)
+	raw := f.Header()
+	h, err := gguf.Parse(bytes.NewReader(raw), int64(len(raw))+f.DataBytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := h.Model()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return m
 }
@@ -85,7 +56,7 @@ func TestQuantizerChoosesTheSameTypes(t *testing.T) {
 			if !ok {
 				t.Fatalf("no hyperparameters of %s", r.Model)
 			}
-			m = describe(t, raw)
+			m = described(t, raw, nil)
 			models[r.Model] = m
 		}
 		s, err := GGUF(r.FType)
@@ -118,4 +89,47 @@ func TestQuantizerChoosesTheSameTypes(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d rows exact in bytes and types", exact, len(rows))
+}
+
+// A file that is already quantized answers a what-if from its shapes, and
+// "auto" from its header.
+func TestWhatIfOfQuantizedFile(t *testing.T) {
+	rows, err := observed.QuantizeReported()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reported, err := observed.EngineReported()
+	if err != nil {
+		t.Fatal(err)
+	}
+	byType := map[string]map[string]*observed.QuantizeRow{}
+	for i := range rows {
+		r := &rows[i]
+		if byType[r.Model] == nil {
+			byType[r.Model] = map[string]*observed.QuantizeRow{}
+		}
+		byType[r.Model][r.FType] = r
+	}
+	checked := 0
+	for name, of := range byType {
+		from, to := of["Q8_0"], of["Q4_K_M"]
+		if from == nil || to == nil {
+			continue
+		}
+		m := described(t, reported.Hyperparameters[name], from.TypeOf)
+		for weights, want := range map[string]int64{"auto": from.Bytes, "Q4_K_M": to.Bytes} {
+			s, err := For(m, weights)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Assign(m)
+			if err != nil || Sum(got) != want {
+				t.Errorf("%s as %s: %d bytes, want %d (%v)", name, weights, Sum(got), want, err)
+			}
+		}
+		checked++
+	}
+	if checked < 5 {
+		t.Errorf("only %d models have both types", checked)
+	}
 }
