@@ -17,7 +17,7 @@ func (s *settings) reserved(m *model.Model, st *stage) []engine.Term {
 	if n := s.encoderBudget(m, st); n > 0 {
 		out = append(out, engine.Term{Name: "encoder profile", Category: engine.Workspace, On: st.on,
 			Bytes: engine.Bytes(n), Low: engine.Bytes(n / 2), High: engine.Bytes(3 * n), Confidence: engine.Estimated,
-			Formula: "max_num_batched_tokens × (hidden + pixels of a token) × dtype bytes", Source: "vllm multimodal profiling"})
+			Formula: "max_num_batched_tokens × (2 × hidden × dtype bytes + 4 × pixels of a token)", Source: "vllm multimodal profiling"})
 	}
 	if l := s.latentWorkspace(m, st); l > 0 {
 		out = append(out, engine.Term{Name: "MLA prefill workspace", Category: engine.Workspace, On: st.on,
@@ -133,8 +133,8 @@ func (s *settings) encoderBudget(m *model.Model, st *stage) int64 {
 	if !m.Multimodal || s.textOnly || !st.first {
 		return 0
 	}
-	const pixels = 3 * 28 * 28 // of one token of a merged patch
-	return s.batch * (m.Hidden + pixels) * 2
+	const pixels = 3 * 28 * 28 // of one token of a merged patch, float32
+	return s.batch * (2*m.Hidden*s.modelSize + 4*pixels)
 }
 
 // latentWorkspace is the buffer into which chunked MLA prefill gathers
