@@ -161,18 +161,23 @@ func (v *visit) splitKVB(t *model.Tensor) *model.MLA {
 
 // store returns how t is stored and counts it.
 func (v *visit) store(t *model.Tensor) (Stored, error) {
-	typ := v.kept(t)
+	var typ ggml.Type
 	quantized := false
 	if v.quantizes(t) {
 		typ = fallback(v.choose(t), t.In)
-		quantized = typ != ggml.F32 && typ != ggml.F16 && typ != ggml.BF16
+		quantized = !isPlain(typ)
+	} else {
+		typ = v.kept(t)
 	}
-	b, err := ggml.TensorBytes(typ, t.In, t.Out, t.Count)
+	row, err := typ.RowBytes(t.In)
 	if err != nil {
 		return Stored{}, &model.Error{Code: model.InvalidArgument, Field: "weights", Message: t.Name + " cannot be stored as " + typ.String(), Err: err}
 	}
-	return Stored{Type: typ.String(), Bytes: b, Quantized: quantized}, nil
+	return Stored{Type: typ.String(), Bytes: row * t.Out * t.Count, Quantized: quantized}, nil
 }
+
+// isPlain reports whether t is a floating-point type without blocks.
+func isPlain(t ggml.Type) bool { return t == ggml.F32 || t == ggml.F16 || t == ggml.BF16 }
 
 // inFile reports whether the tensor is in the language model's file.
 func inFile(t *model.Tensor) bool { return t.Group != model.Vision && t.Group != model.Audio }
@@ -209,7 +214,7 @@ func (v *visit) kept(t *model.Tensor) ggml.Type {
 // choose returns the type of a quantized tensor before the width is looked at.
 func (v *visit) choose(t *model.Tensor) ggml.Type {
 	s := v.s
-	if typeBytes(s.base.String()) > 0 || s.pure {
+	if isPlain(s.base) || s.pure {
 		return s.base
 	}
 	embed := t.Name == "token_embd.weight" && t.Group == model.Text

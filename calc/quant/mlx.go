@@ -29,6 +29,9 @@ var mlxModes = []mlx{
 	{name: "mlx-nvfp4", bits: 4, group: 16, scale: 1},
 }
 
+// mlxTypes name packed words by the bits of a weight.
+var mlxTypes = [...]string{2: "U32-Q2", 3: "U32-Q3", 4: "U32-Q4", 5: "U32-Q5", 6: "U32-Q6", 7: "U32-Q7", 8: "U32-Q8"}
+
 // Name returns "mlx-4bit", with the group when it is not 64.
 func (s *mlx) Name() string { return s.name }
 
@@ -52,7 +55,7 @@ func (s *mlx) Assign(m *model.Model) ([]Stored, error) {
 		}
 		n := t.Count * t.Out
 		out[i] = Stored{
-			Type: "U32-Q" + strconv.FormatInt(bits, 10), Quantized: true,
+			Type: mlxTypes[bits], Quantized: true,
 			Bytes: n*ceilDiv(t.In*bits, 32)*4 + n*(t.In/group)*scale,
 		}
 	}

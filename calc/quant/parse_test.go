@@ -48,8 +48,8 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ name, candidate, hint string }{
-		{"Q4_K_X", "Q4_K_M", "candidates"}, {"4bit", "mlx-4bit", ""}, {"fp9", "fp8", ""}, {"mlx-7bit", "mlx-8bit", ""}, {"gptq-1bit", "gptq", ""},
-		{"UD-Q4_K_XL", "Q4_K_M", "header"}, {"Q8_K", "Q8_0", ""}, {"awq-g-1", "awq", ""}, {"exl2-99bpw", "exl2-8bpw", ""}, {"", "", ""}, {strings.Repeat("x", 5000), "", ""},
+		{"Q4_K_X", "Q4_K_M", "candidates"}, {"4bit", "mlx-4bit", ""}, {"fp9", "fp8", ""}, {"mlx-7bit", "mlx-6bit", ""}, {"gptq-1bit", "gptq", ""},
+		{"UD-Q4_K_XL", "Q4_K_M", "header"}, {"Q8_K", "Q8_0", ""}, {"awq-g-1", "awq", ""}, {"exl2-99bpw", "exl2-6bpw", ""}, {"", "", ""}, {strings.Repeat("x", 5000), "", ""},
 	} {
 		_, err := Parse(c.name)
 		var e *model.Error
