@@ -79,7 +79,7 @@ func TestCacheCheck(t *testing.T) {
 }
 
 func TestUnknownCacheTypeNamesItsNeighbours(t *testing.T) {
-	for name, want := range map[string]string{"q8": "q8_0", "fp8_e4": "fp8", "mlx-9bit": "mlx-8bit", "": "bf16"} {
+	for name, want := range map[string]string{"q8": "q8_0", "fp8_e4": "fp8", "mlx-9bit": "mlx-6bit", "": "bf16"} {
 		_, err := ParseCache(name)
 		var e *model.Error
 		if !errors.As(err, &e) || e.Code != model.InvalidArgument || len(e.Candidates) == 0 {

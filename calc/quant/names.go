@@ -22,12 +22,12 @@ func clip(s string) string {
 }
 
 // nearest returns at most n of known that are most like name, or like its
-// beginning when nothing is like all of it.
+// beginning when nothing is like all of it, else the first of known.
 func nearest(name string, known []string, n int) []string {
 	for name = clip(name); len(name) > 1; name = name[:len(name)-1] {
 		if found := near.Names(name, known, n); len(found) > 0 {
 			return found
 		}
 	}
-	return nil
+	return known[:min(n, len(known))]
 }
