@@ -66,9 +66,9 @@ func structural(key string) bool {
 
 // decisive matches keys that make another kind of model of any family that
 // does not know them: nothing can be told of it by ignoring them.
-func decisive(key string) bool { return decisiveKey.MatchString(key) }
+func decisive(key string) bool { return decisiveKey().MatchString(key) }
 
-var decisiveKey = regexp.MustCompile(`^(kv_lora_rank|(num|n|moe_num)_(local_|routed_)?experts|ssm_state_size|mamba_(d_state|d_conv|d_ssm|n_heads|num_heads)|linear_attn_config|linear_num_(key|value)_heads|layers_block_type|block_types|hybrid_.*pattern|num_kv_shared_layers|compress_ratios|index_head_dim|cross_attention_layers|block_configs|sparse_attention_config)$`)
+var decisiveKey = lazy(`^(kv_lora_rank|(num|n|moe_num)_(local_|routed_)?experts|ssm_state_size|mamba_(d_state|d_conv|d_ssm|n_heads|num_heads)|linear_attn_config|linear_num_(key|value)_heads|layers_block_type|block_types|hybrid_.*pattern|num_kv_shared_layers|compress_ratios|index_head_dim|cross_attention_layers|block_configs|sparse_attention_config)$`)
 
 // unread returns the keys of the text model that nobody read, that switch
 // something on and that match, in order.

@@ -26,6 +26,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode"
 
 	"hwledger/calc/model"
 )
@@ -260,7 +261,12 @@ func (c *cfg) class() string {
 var taskEnding = regexp.MustCompile(`(For[A-Z][A-Za-z]*|LMHeadModel|Model)$`)
 
 func normal(s string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "", ".", "").Replace(s))
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r == '.' {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, s)
 }
 
 // attachTowers appends the towers' weights, or records that they are unknown.
