@@ -76,6 +76,9 @@ func appendModules(dst []string, m *model.Model, t *model.Tensor, mlx bool) []st
 	if !ok {
 		names = stem
 	}
+	if t.Part == model.Expert && strings.HasPrefix(m.Type, "gemma4") && !mlx {
+		names = "experts." + strings.TrimSuffix(strings.TrimPrefix(stem, "ffn_"), "_exps") + "_proj" // beside its mlp, not in it
+	}
 	names = strings.ReplaceAll(names, "@", "0")
 	for names != "" {
 		var n string

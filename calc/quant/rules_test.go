@@ -62,6 +62,20 @@ func TestExclusionPatterns(t *testing.T) {
 	}
 }
 
+// Gemma 4 has its experts beside a dense network; leaving the network alone
+// leaves the experts quantized.
+func TestGemma4ExpertsAreNotInItsMLP(t *testing.T) {
+	r, err := newRules(&model.Quantization{Exclude: []string{"model.language_model.layers.0.mlp*", "model.language_model.layers.0.router*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &model.Model{Type: "gemma4", Layers: make([]model.Layer, 1)}
+	dense, expert := model.Matrix("ffn_up.weight", 8, 8), model.Matrix("ffn_up_exps.weight", 8, 8).Stack(4, 2)
+	if !r.excludes(m, &dense) || r.excludes(m, &expert) {
+		t.Errorf("dense kept: %v, experts kept: %v", r.excludes(m, &dense), r.excludes(m, &expert))
+	}
+}
+
 func TestUnreadablePatternIsNamed(t *testing.T) {
 	_, err := fromQuantization(&model.Quantization{Method: "fp8", Exclude: []string{`re:(?<=x)y`}})
 	var e *model.Error
