@@ -58,8 +58,10 @@ func (b *builder) rows(n int64) shape { return shape{n, b.tokens, 1, 1} }
 func (b *builder) embed() id {
 	tok := b.g.in(4, shape{b.tokens, 1, 1, 1})
 	x := b.g.on(b.g.op(b.rows(b.d), tok))
-	// Ready-made embeddings are an input whether or not they are used.
-	b.g.in(4, b.rows(b.d))
+	if b.s.rules.embdInput {
+		// Ready-made embeddings are an input whether or not they are used.
+		b.g.in(4, b.rows(b.d))
+	}
 	if b.s.rules.mixedInputs {
 		// A second path for batches that mix tokens and embeddings is always
 		// in the graph.

@@ -109,8 +109,11 @@ func (b *builder) caches(in *attnInput) {
 	}
 	in.built = true
 	t := b.tokens
-	in.kIdx, in.vIdx = b.g.in(8, shape{t, 1, 1, 1}), none
-	if !b.s.mla {
+	in.kIdx, in.vIdx = none, none
+	if b.s.rules.rowIndex {
+		in.kIdx = b.g.in(8, shape{t, 1, 1, 1})
+	}
+	if b.s.rules.rowIndex && !b.s.mla {
 		if b.s.flash {
 			in.vIdx = b.g.in(8, shape{t, 1, 1, 1})
 		} else {
@@ -118,10 +121,14 @@ func (b *builder) caches(in *attnInput) {
 		}
 	}
 	elem := int8(4)
-	if b.s.flash {
+	if b.s.flash && !b.s.rules.wideMask {
 		elem = 2
 	}
-	in.mask = b.g.in(elem, shape{in.cells, t / b.streams, 1, b.streams})
+	s := shape{in.cells, t / b.streams, 1, b.streams}
+	in.mask = b.g.in(elem, s)
+	if b.s.flash && b.s.rules.wideMask {
+		in.mask = b.g.typed(2, s, in.mask)
+	}
 }
 
 // rotateKey and rotateValue turn what a quantized cache of n-wide heads

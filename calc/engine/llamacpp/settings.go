@@ -80,8 +80,12 @@ func (r *flagReader) fail(err error) {
 	}
 }
 
-// maxCount bounds what a caller may ask for, far from the end of int64.
-const maxCount = 1 << 34
+// What a caller may ask for: a scores matrix of this context and batch over a
+// thousand heads stays far from the end of int64.
+const (
+	maxContext = 1 << 28
+	maxBatch   = 1 << 18
+)
 
 // settingsFor reads a load and refuses what llama.cpp would refuse.
 func (e *llama) settingsFor(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usage) (*settings, error) {
@@ -133,7 +137,13 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 	if _, ok := load.Flags["kv_unified"]; !ok && nSeq > 1 {
 		u.Assume("flags.kv_unified", strconv.FormatBool(unified), "the default with a given number of slots")
 	}
-	nCtx := r.int("n_ctx", load.ContextTokens*nSeq, 0, maxCount)
+	if load.ContextTokens > maxContext/nSeq {
+		return model.Errorf(model.InvalidArgument, "context_tokens", "%d sequences of %d tokens are more than the %d that can be planned", nSeq, load.ContextTokens, maxContext)
+	}
+	if load.BatchTokens > maxBatch {
+		return model.Errorf(model.InvalidArgument, "batch_tokens", "%d is more than the %d that can be planned", load.BatchTokens, maxBatch)
+	}
+	nCtx := r.int("n_ctx", load.ContextTokens*nSeq, 0, maxContext)
 	if nCtx == 0 {
 		nCtx = m.Context
 	}
@@ -141,7 +151,7 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 		return model.Errorf(model.InvalidArgument, "context_tokens", "neither the load nor the model gives a context length")
 	}
 	def := e.batch
-	nBatch := r.int("n_batch", max(def, load.BatchTokens), 1, maxCount)
+	nBatch := r.int("n_batch", max(def, load.BatchTokens), 1, maxBatch)
 	if _, ok := load.Flags["n_batch"]; !ok {
 		u.Assume("flags.n_batch", strconv.FormatInt(nBatch, 10), e.name+"'s default")
 	}
@@ -149,7 +159,7 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 	if ub == 0 {
 		ub = 512
 	}
-	nUBatch := r.int("n_ubatch", ub, 0, maxCount)
+	nUBatch := r.int("n_ubatch", ub, 0, maxBatch)
 	if _, ok := load.Flags["n_ubatch"]; !ok && load.BatchTokens == 0 {
 		u.Assume("flags.n_ubatch", "512", e.name+"'s default")
 	}
@@ -157,7 +167,7 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 	if s.rules.serverRows {
 		rows = nSeq
 	}
-	nOutputs := r.int("n_outputs_max", rows, 0, maxCount)
+	nOutputs := r.int("n_outputs_max", rows, 0, maxBatch)
 	if _, ok := load.Flags["n_outputs_max"]; !ok {
 		why := "llama-server reserves logits for its slots only; other programs on libllama reserve n_batch rows (0)"
 		if !s.rules.serverRows {

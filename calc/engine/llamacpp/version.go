@@ -26,6 +26,12 @@ type rules struct {
 	// oldPadding: cells are padded to 32, or 256 with flash attention, and
 	// n_ctx is not (before b7000).
 	oldPadding bool
+	// embdInput: ready-made embeddings are always an input of the graph
+	// (b7700 and later).
+	embdInput bool
+	// rowIndex: cache rows are written by index, which takes an input
+	// (b5800 and later).
+	rowIndex bool
 	// serverRows: llama-server reserves logits for its slots only, and takes
 	// unified slots when not told how many (b9400 and later).
 	serverRows bool
@@ -34,7 +40,9 @@ type rules struct {
 // The builds at which rules change. Semantic versions start after b10500; the
 // 0.7.0 that was measured is build 11669.
 const (
+	buildIndex    = 5800
 	buildPadding  = 7000
+	buildEmbd     = 7700
 	buildValues   = 7820
 	buildNarrow   = 9400
 	buildSemantic = 10500
@@ -60,6 +68,8 @@ func rulesFor(version string) (rules, error) {
 		latentValues: build < buildValues,
 		wideMask:     build < buildNarrow,
 		oldPadding:   build < buildPadding,
+		embdInput:    build >= buildEmbd,
+		rowIndex:     build >= buildIndex,
 		serverRows:   build >= buildNarrow,
 	}, nil
 }
