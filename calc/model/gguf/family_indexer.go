@@ -4,8 +4,10 @@ import "hwledger/calc/model"
 
 // index reads the keys of a sparse indexer.
 func (b *builder) index(owns bool) *model.Indexer {
-	return &model.Indexer{Heads: b.k.need("attention.indexer.head_count"), HeadDim: b.k.need("attention.indexer.key_length"),
+	x := &model.Indexer{Heads: b.k.need("attention.indexer.head_count"), HeadDim: b.k.need("attention.indexer.key_length"),
 		TopK: b.k.int("attention.indexer.top_k", 0), Shared: !owns}
+	_ = b.positive("attention.indexer.key_length", x.Heads, x.HeadDim) // kept in b.k.err
+	return x
 }
 
 // deepseekIndexer: every layer of the trunk has one; MTP layers attend to all.
@@ -55,7 +57,7 @@ func (b *builder) compressed(i int) (*model.Compressed, error) {
 		k.fail("attention.compress_ratios", "must list the layers")
 		return nil, k.err
 	}
-	if c.Ratio = ratios[i]; c.Ratio < 0 || c.Ratio > 1<<20 {
+	if c.Ratio = ratios[i]; c.Ratio < 0 || c.Ratio > maxSize {
 		k.fail("attention.compress_ratios", "has the value %d", c.Ratio)
 	}
 	if c.Ratio == 4 {

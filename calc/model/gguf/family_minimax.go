@@ -15,10 +15,7 @@ func minimax01Mixers(b *builder, layer int) ([]model.Mixer, error) {
 	if !recurrent || layer >= b.n {
 		return nil, b.k.err
 	}
-	if b.heads[0] == 0 || b.keyDim[0] == 0 {
-		b.k.fail("attention.head_count", "is 0")
-	}
-	return []model.Mixer{&model.Lightning{Heads: b.heads[0], HeadDim: b.keyDim[0]}}, b.k.err
+	return []model.Mixer{&model.Lightning{Heads: b.heads[0], HeadDim: b.keyDim[0]}}, b.positive("attention.head_count", b.heads[0], b.keyDim[0])
 }
 
 // nanbeigeLoops repeats the layers num_loops times: each pass keeps its own

@@ -50,6 +50,9 @@ func (b *builder) mixers(i int) ([]model.Mixer, error) {
 		return nil, err
 	}
 	if p.has("cross_attn_q.weight") {
+		if err := b.positive("attention.head_count", b.heads[i], b.kvHeads[i], b.keyDim[0], b.valueDim[0]); err != nil {
+			return nil, err
+		}
 		out = append(out, b.crossAttention(i))
 	}
 	if out == nil {
@@ -82,6 +85,9 @@ func (b *builder) attention(i int) (*model.Attention, error) {
 		b.k.fail("attention.head_count", "layer %d has attention tensors but %d heads and %d key/value heads of %d and %d elements",
 			i, a.Heads, a.KVHeads, a.KeyDim, a.ValueDim)
 		return nil, b.k.err
+	}
+	if err := b.positive("attention.head_count", a.Heads, a.KVHeads, a.KeyDim, a.ValueDim); err != nil {
+		return nil, err
 	}
 	if r := b.fam.window; r != nil {
 		a.Chunked = r.chunked && a.Window > 0
@@ -156,6 +162,9 @@ func (b *builder) mla(i int) (*model.MLA, error) {
 	if m.Heads == 0 || rank == 0 || m.RopeDim < 0 || m.NopeDim < 0 || m.ValDim == 0 {
 		return nil, malformed(b.k.arch+".attention.kv_lora_rank", "layer %d has %d heads of latent attention with rank %d, keys %d+%d, values %d",
 			i, m.Heads, rank, m.NopeDim, m.RopeDim, m.ValDim)
+	}
+	if err := b.positive("attention.kv_lora_rank", m.Heads, rank, key, value); err != nil {
+		return nil, err
 	}
 	if b.fam.indexer != nil {
 		m.Indexer = b.fam.indexer(b, i)

@@ -112,6 +112,9 @@ func (b *builder) shape() error {
 	if b.fam.blocks != nil {
 		all = b.fam.blocks(k)
 	}
+	if k.err == nil && b.m.Hidden > maxSize {
+		k.fail("embedding_length", "is %d", b.m.Hidden)
+	}
 	if k.err == nil && all > maxLayers {
 		k.fail("block_count", "is %d", all)
 	}

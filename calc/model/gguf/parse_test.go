@@ -23,8 +23,8 @@ func sample() *ggufgen.File {
 		Set("u8", uint8(200)).Set("i8", int8(-3)).Set("u16", uint16(60000)).Set("i16", int16(-300)).
 		Set("u32", uint32(4e9)).Set("i32", int32(-7)).Set("u64", uint64(1<<62)).Set("i64", int64(-1<<40)).
 		Set("f32", float32(0.5)).Set("f64", 0.25).Set("yes", true).Set("no", false).
-		Set("template", strings.Repeat("x", 9000)).Set("tags", []string{"a", "bb", ""}).
-		Set("tokens", make([]string, 1000)).Set("scores", make([]float32, 5000)).
+		Set("template", strings.Repeat("x", 4200)).Set("tags", []string{"a", "bb", ""}).
+		Set("tokens", make([]string, 300)).Set("scores", make([]bool, 5000)).
 		Set("heads", []int32{8, 0, 8}).Set("pattern", []bool{true, false}).Set("lengths", []uint32{7, 8})
 	f.Add("token_embd.weight", ggml.Q4_K, 256, 10).Add("norm", ggml.F32, 3).
 		Add("cube", ggml.Q8_0, 32, 2, 5).Add("four", ggml.F16, 4, 3, 2, 2)
@@ -61,7 +61,7 @@ func TestValues(t *testing.T) {
 		if x, ok := h.KV["tags"].Texts(); !ok || !reflect.DeepEqual(x, []string{"a", "bb", ""}) {
 			t.Errorf("tags = %q", x)
 		}
-		for key, n := range map[string]int64{"template": 9000, "tokens": 1000, "scores": 5000} {
+		for key, n := range map[string]int64{"template": 4200, "tokens": 300, "scores": 5000} {
 			if v := h.KV[key]; v.Kept || v.Len != n {
 				t.Errorf("%s: kept %v, length %d, want %d passed over", key, v.Kept, v.Len, n)
 			}

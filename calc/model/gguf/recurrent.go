@@ -2,10 +2,14 @@ package gguf
 
 import "hwledger/calc/model"
 
+// maxSize bounds a count of heads, groups or elements of a head, so that a
+// product of three fits into an int64.
+const maxSize = 1 << 20
+
 // positive checks counts that divide and multiply sizes.
 func (b *builder) positive(what string, n ...int64) error {
 	for _, x := range n {
-		if x <= 0 || x > 1<<32 {
+		if x <= 0 || x > maxSize {
 			b.k.fail(what, "makes a size of %d", x)
 		}
 	}
