@@ -108,6 +108,7 @@ func (b *builder) mamba1(m *model.Mamba1, x id) id {
 		bb, cc = g.same(g.same(bb)), g.same(g.same(cc))
 	}
 	scan := g.op(shape{d*t + n*d*b.seqs, 1, 1, 1}, flat, dt, bb, cc, b.rsCopy)
+	b.moveRest(n * d)
 	g.store(g.view(scan, shape{n * d * b.seqs, 1, 1, 1}))
 	b.gatherNextUnless(b.routes)
 	z := g.op(b.rows(d), g.view(xz, b.rows(d)))
@@ -138,6 +139,7 @@ func (b *builder) mamba2(m *model.Mamba2, x id, between func()) id {
 	bb := g.view(y, shape{m.StateSize, m.Groups, t, 1})
 	cc := g.view(y, shape{m.StateSize, m.Groups, t, 1})
 	scan := g.op(shape{d*t + m.StateSize*d*b.seqs, 1, 1, 1}, hx, dt, bb, cc, b.rsCopy)
+	b.moveRest(m.StateSize * d)
 	g.store(g.view(scan, shape{m.StateSize * d * b.seqs, 1, 1, 1}))
 	if between != nil {
 		between()
@@ -153,6 +155,16 @@ func (b *builder) mamba2(m *model.Mamba2, x id, between func()) id {
 		y = g.same(g.same(y))
 	}
 	return b.linear(g.view(y, b.rows(d)), b.d, m.ProjBias)
+}
+
+// moveRest appends the copy of all but one sequence's scan states, which from
+// 0.7 on is reserved for states that move.
+func (b *builder) moveRest(n int64) {
+	if !b.s.rules.mixedInputs || b.seqs < 2 {
+		return
+	}
+	rows := b.g.op(shape{n, b.seqs - 1, 1, 1}, b.rsCopy)
+	b.g.store(b.g.view(rows, shape{n, b.seqs - 1, 1, 1}))
 }
 
 // gatedDelta appends a gated delta net. (src/models/qwen3next.cpp,
