@@ -78,3 +78,21 @@ func TestMatchesQuantize(t *testing.T) {
 		}
 	}
 }
+
+// The runnable file is whole: no tensor data is missing, and it is small.
+func TestTinyRunnable(t *testing.T) {
+	b, err := ggufgen.TinyRunnable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := gguf.Parse(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.MissingBytes != 0 || h.HeaderBytes+h.DataBytes != int64(len(b)) || len(b) > 1<<20 {
+		t.Errorf("%d bytes, header %d, data %d, missing %d", len(b), h.HeaderBytes, h.DataBytes, h.MissingBytes)
+	}
+	if m, err := h.Model(); err != nil || m.Vocab != 286 {
+		t.Errorf("vocabulary %+v, %v", m, err)
+	}
+}
