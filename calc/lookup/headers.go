@@ -1,17 +1,16 @@
 package lookup
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"hwledger/calc/model"
 	"hwledger/calc/model/safetensors"
@@ -19,15 +18,15 @@ import (
 
 const indexName = "model.safetensors.index.json"
 
-// attachHeaders puts what the safetensors headers in dir say into r.Model.
+// attachHeaders puts what the safetensors headers in t say into r.Model.
 // parseErr is why the configuration alone was not enough, or nil; with headers
 // it may still be.
-func attachHeaders(ctx context.Context, r *Result, dir string, config []byte, parseErr error) error {
-	parts, total, err := findParts(r, dir)
+func attachHeaders(ctx context.Context, r *Result, t tree, config []byte, parseErr error) error {
+	parts, total, err := findParts(ctx, r, t)
 	if err != nil || len(parts) == 0 && total == 0 {
 		return errors.Join(err, parseErr)
 	}
-	missing := absent(dir, parts)
+	missing := absent(ctx, t, parts)
 	if total > 0 && len(missing) > 0 {
 		if parseErr != nil {
 			return parseErr
@@ -41,18 +40,9 @@ func attachHeaders(ctx context.Context, r *Result, dir string, config []byte, pa
 		return model.Errorf(model.MalformedFile, "model", "the checkpoint is not complete: %d of %d files are missing: %s", len(missing), len(parts), list(missing)).
 			WithHint("finish the download, or give config.json without the weights beside it")
 	}
-	var tensors []safetensors.Tensor
-	for _, name := range parts {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		path := filepath.Join(dir, name)
-		h, size, err := readHeader(path)
-		if err != nil {
-			return at(path, err)
-		}
-		tensors = append(tensors, h.Tensors...)
-		r.Files = append(r.Files, File{Path: path, Bytes: size, Role: "weights"})
+	tensors, err := readHeaders(ctx, r, t, parts)
+	if err != nil {
+		return err
 	}
 	if parseErr != nil {
 		r.Model, err = safetensors.FromHeaders(config, tensors, parseErr)
@@ -70,34 +60,57 @@ func attachHeaders(ctx context.Context, r *Result, dir string, config []byte, pa
 	return nil
 }
 
-// findParts lists the files of the checkpoint in dir: those of its index, or
+// readHeaders reads the headers of the parts and adds the parts to r.Files.
+func readHeaders(ctx context.Context, r *Result, t tree, parts []string) ([]safetensors.Tensor, error) {
+	headers := make([]*safetensors.Header, len(parts))
+	sizes := make([]int64, len(parts))
+	var done atomic.Int64
+	err := each(ctx, len(parts), func(ctx context.Context, i int) error {
+		var err error
+		if headers[i], sizes[i], err = readHeader(ctx, t, parts[i]); err != nil {
+			return at(t.path(parts[i]), err)
+		}
+		report(ctx, done.Add(1), int64(len(parts)), parts[i])
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var tensors []safetensors.Tensor
+	for i, h := range headers {
+		tensors = append(tensors, h.Tensors...)
+		r.Files = append(r.Files, File{Path: t.path(parts[i]), Bytes: sizes[i], Role: "weights"})
+	}
+	return tensors, nil
+}
+
+// findParts lists the files of the checkpoint in t: those of its index, or
 // model.safetensors, or a complete numbered set, or the only file there is.
 // total is the size that an index prints.
-func findParts(r *Result, dir string) (parts []string, total int64, err error) {
-	path := filepath.Join(dir, indexName)
-	raw, err := readFile(path, MaxIndex)
+func findParts(ctx context.Context, r *Result, t tree) (parts []string, total int64, err error) {
+	raw, err := t.read(ctx, indexName, MaxIndex)
 	if err == nil {
 		x, err := safetensors.ParseIndex(raw)
 		if err != nil {
-			return nil, 0, at(path, err)
+			return nil, 0, at(t.path(indexName), err)
 		}
-		r.Files = append(r.Files, File{Path: path, Bytes: int64(len(raw)), Role: "index"})
+		r.Files = append(r.Files, File{Path: t.path(indexName), Bytes: int64(len(raw)), Role: "index"})
 		return x.Files, x.TotalSize, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, pathError(path, err)
+		return nil, 0, pathError(t.path(indexName), err)
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := t.files(ctx)
 	if err != nil {
-		return nil, 0, pathError(dir, err)
+		return nil, 0, err
 	}
 	var all, numbered []string
 	for _, e := range entries {
-		name := e.Name()
+		name := e.name
 		switch {
 		case name == "model.safetensors":
 			return []string{name}, 0, nil
-		case !strings.HasSuffix(name, ".safetensors") || strings.HasPrefix(name, "adapter_"):
+		case !strings.HasSuffix(name, ".safetensors") || strings.HasPrefix(name, "adapter_") || strings.Contains(name, "/"):
 		case strings.HasPrefix(name, "model-"):
 			numbered = append(numbered, name)
 		default:
@@ -131,44 +144,27 @@ func fullSet(have []string) []string {
 	return out
 }
 
-// absent returns the parts that are not in dir, or are there as pointers of
-// Git LFS only.
-func absent(dir string, parts []string) []string {
+// absent returns the last parts of the names that t does not have with their
+// content.
+func absent(ctx context.Context, t tree, names []string) []string {
 	var out []string
-	for _, name := range parts {
-		if path := filepath.Join(dir, name); !exists(path) || isPointer(path) {
-			out = append(out, name)
+	for _, name := range names {
+		if !t.has(ctx, name) {
+			out = append(out, path.Base(name))
 		}
 	}
 	return out
 }
 
-// isPointer reports whether a file is the short text that Git LFS leaves in
-// place of a large one.
-func isPointer(path string) bool {
-	info, err := os.Stat(path)
-	if err != nil || info.Size() > 1024 || !info.Mode().IsRegular() {
-		return false
-	}
-	b, err := os.ReadFile(path)
-	return err == nil && bytes.HasPrefix(b, []byte("version https://git-lfs."))
-}
-
-func readHeader(path string) (*safetensors.Header, int64, error) {
-	f, err := os.Open(path)
+// readHeader reads the header of one file and the file's size.
+func readHeader(ctx context.Context, t tree, name string) (*safetensors.Header, int64, error) {
+	b, err := t.open(ctx, name)
 	if err != nil {
-		return nil, 0, pathError(path, err)
+		return nil, 0, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, pathError(path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, model.Errorf(model.InvalidArgument, "model", "%s is not a regular file", Clean(path, MaxText))
-	}
-	h, err := safetensors.Read(f, info.Size())
-	return h, info.Size(), err
+	defer b.Close()
+	h, err := safetensors.Read(b, b.Size())
+	return h, b.Size(), err
 }
 
 // saysTied reports whether the configuration itself ties the embeddings.

@@ -50,8 +50,8 @@ func safetensorsFile(ts [][3]any) []byte {
 	return append(append(b, text...), make([]byte, at)...)
 }
 
-// tree writes files below a temporary directory and returns it.
-func tree(t *testing.T, files map[string][]byte) string {
+// dirWith writes files below a temporary directory and returns it.
+func dirWith(t *testing.T, files map[string][]byte) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, b := range files {
@@ -70,7 +70,7 @@ func resolve(ref string) (*Result, error) {
 const params = 12800 + 64 + 2*(128+8192+4096+24576)
 
 func TestConfigAlone(t *testing.T) {
-	dir := tree(t, map[string][]byte{"config.json": []byte(llama)})
+	dir := dirWith(t, map[string][]byte{"config.json": []byte(llama)})
 	for _, ref := range []string{dir, filepath.Join(dir, "config.json")} {
 		r, err := resolve(ref)
 		if err != nil {
@@ -104,7 +104,7 @@ func TestCheckpoint(t *testing.T) {
 		"single":   {"config.json": []byte(llama), "model.safetensors": safetensorsFile(all), "adapter_model.safetensors": []byte("x")},
 		"named":    {"config.json": []byte(llama), "weights.safetensors": safetensorsFile(all)},
 	} {
-		r, err := resolve(tree(t, files))
+		r, err := resolve(dirWith(t, files))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -116,18 +116,18 @@ func TestCheckpoint(t *testing.T) {
 
 	// Without all parts the index's total is used; without an index it is an error.
 	files := without("model-00002-of-00002.safetensors")
-	r, err := resolve(tree(t, files))
+	r, err := resolve(dirWith(t, files))
 	if err != nil || r.Model.Exact || r.StoredBytes != 173952 {
 		t.Errorf("part missing: %+v, %v", r, err)
 	}
-	_, err = resolve(tree(t, without("model-00002-of-00002.safetensors", indexName)))
+	_, err = resolve(dirWith(t, without("model-00002-of-00002.safetensors", indexName)))
 	if code(err) != model.MalformedFile || !strings.Contains(err.Error(), "model-00002-of-00002.safetensors") {
 		t.Errorf("part missing and no index: %v", err)
 	}
 	// A Git LFS pointer is not the file.
 	files = without(indexName)
 	files["model-00002-of-00002.safetensors"] = []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-	if _, err = resolve(tree(t, files)); code(err) != model.MalformedFile {
+	if _, err = resolve(dirWith(t, files)); code(err) != model.MalformedFile {
 		t.Errorf("pointer: %v", err)
 	}
 }
@@ -138,7 +138,7 @@ func TestHeaderFallback(t *testing.T) {
 	if _, err := Resolve(context.Background(), Request{Config: []byte(config)}); code(err) != model.UnsupportedArchitecture {
 		t.Fatalf("the configuration alone: %v", err)
 	}
-	r, err := resolve(tree(t, map[string][]byte{"config.json": []byte(config), "model.safetensors": safetensorsFile(tensors(2))}))
+	r, err := resolve(dirWith(t, map[string][]byte{"config.json": []byte(config), "model.safetensors": safetensorsFile(tensors(2))}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestHeaderFallback(t *testing.T) {
 }
 
 func TestQuantConfigBesideIt(t *testing.T) {
-	dir := tree(t, map[string][]byte{
+	dir := dirWith(t, map[string][]byte{
 		"config.json":          []byte(llama),
 		"hf_quant_config.json": []byte(`{"producer":{"name":"modelopt"},"quantization":{"quant_algo":"NVFP4","kv_cache_quant_algo":"FP8","group_size":16,"exclude_modules":["lm_head"]}}`),
 	})
@@ -175,7 +175,7 @@ func TestCatalogue(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	dir := tree(t, map[string][]byte{"notes.txt": nil, "a.gguf": nil, "b.gguf": nil, "bad.json": []byte("{"), "cut.safetensors": {1}, "big.json": make([]byte, MaxConfig+1)})
+	dir := dirWith(t, map[string][]byte{"notes.txt": nil, "a.gguf": nil, "b.gguf": nil, "bad.json": []byte("{"), "cut.safetensors": {1}, "big.json": make([]byte, MaxConfig+1)})
 	for _, c := range []struct {
 		ref       string
 		code      model.Code

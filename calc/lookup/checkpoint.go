@@ -1,0 +1,114 @@
+package lookup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"hwledger/calc/model"
+	"hwledger/calc/model/hfconfig"
+)
+
+// configName is the file that describes a checkpoint.
+const configName = "config.json"
+
+// fromTree describes the model of a tree: its config.json with the
+// safetensors files beside it, else its GGUF.
+func fromTree(ctx context.Context, t tree) (*Result, error) {
+	if t.has(ctx, configName) {
+		return fromCheckpoint(ctx, t, configName)
+	}
+	all, err := t.files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := ggufs(all)
+	switch len(found) {
+	case 0:
+		return nil, model.Errorf(model.ModelNotFound, "model", "%s has neither config.json nor a GGUF file", Clean(t.path(""), MaxText))
+	case 1:
+		return fromGGUF(ctx, t, found[0])
+	}
+	e := model.Errorf(model.InvalidArgument, "model", "%s has %d GGUF models", Clean(t.path(""), MaxText), len(found))
+	for _, name := range found[:min(len(found), 20)] {
+		e.Candidates = append(e.Candidates, t.path(name))
+	}
+	return nil, e.WithHint("name one of them")
+}
+
+// fromCheckpoint describes the model of a config.json with the safetensors
+// headers that are beside it.
+func fromCheckpoint(ctx context.Context, t tree, config string) (*Result, error) {
+	raw, err := t.read(ctx, config, MaxConfig)
+	if err != nil {
+		return nil, pathError(t.path(config), err)
+	}
+	r := &Result{Files: []File{{Path: t.path(config), Bytes: int64(len(raw)), Role: "config"}}}
+	if raw, err = addQuantConfig(ctx, r, t, raw); err != nil {
+		return nil, err
+	}
+	r.Model, err = hfconfig.Parse(raw)
+	if err != nil && code(err) != model.UnsupportedArchitecture {
+		return nil, at(t.path(config), err)
+	}
+	if attachErr := attachHeaders(ctx, r, t, raw, err); attachErr != nil {
+		return nil, attachErr
+	}
+	r.Provenance = append(r.Provenance, fact("config", config, t.origin()))
+	return r, nil
+}
+
+// addQuantConfig puts what hf_quant_config.json says into a configuration
+// that says nothing about quantization itself, in the form that engines give
+// it: method modelopt with the file's quantization object.
+func addQuantConfig(ctx context.Context, r *Result, t tree, raw []byte) ([]byte, error) {
+	const name = "hf_quant_config.json"
+	side, err := t.read(ctx, name, MaxConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return raw, nil
+	} else if err != nil {
+		return nil, pathError(t.path(name), err)
+	}
+	var config map[string]json.RawMessage
+	var quant struct {
+		Quantization map[string]json.RawMessage `json:"quantization"`
+	}
+	if json.Unmarshal(raw, &config) != nil || config["quantization_config"] != nil || config == nil {
+		return raw, nil
+	}
+	if err := json.Unmarshal(side, &quant); err != nil {
+		return nil, &model.Error{Code: model.MalformedFile, Field: t.path(name), Message: "not the JSON object that a quantizer writes", Err: err}
+	}
+	if len(quant.Quantization) == 0 {
+		return raw, nil
+	}
+	quant.Quantization["quant_method"] = json.RawMessage(`"modelopt"`)
+	if config["quantization_config"], err = json.Marshal(quant.Quantization); err != nil {
+		return nil, err
+	}
+	r.Files = append(r.Files, File{Path: t.path(name), Bytes: int64(len(side)), Role: "quantization"})
+	r.Provenance = append(r.Provenance, fact("quantization", "modelopt", name))
+	return json.Marshal(config)
+}
+
+// ggufs returns the names of the models among files: whole files and the
+// first parts of split ones, without projector files.
+func ggufs(files []entry) []string {
+	var out []string
+	for _, e := range files {
+		low := strings.ToLower(e.name)
+		if !strings.HasSuffix(low, ".gguf") || strings.HasPrefix(path.Base(low), "mmproj") {
+			continue
+		}
+		if part, ok := splitPart(low); ok && part != 1 {
+			continue
+		}
+		out = append(out, e.name)
+	}
+	slices.Sort(out)
+	return out
+}
