@@ -213,3 +213,21 @@ func BenchmarkPlan(b *testing.B) {
 		})
 	}
 }
+
+// TestEncodersKeepNoCache: an embedding model sees its whole input at once.
+func TestEncodersKeepNoCache(t *testing.T) {
+	m := resolve(t, "catalog:BAAI/bge-m3")
+	for _, name := range calc.Engines() {
+		r, err := calc.Plan(calc.Request{Model: m, Engine: name})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		cache := r.Totals.KVCache + r.Totals.State
+		for _, b := range r.LayerCache {
+			cache += b
+		}
+		if cache != 0 || r.Cache.PerSequence != 0 {
+			t.Errorf("%s: %d bytes of cache", name, cache)
+		}
+	}
+}

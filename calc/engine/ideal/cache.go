@@ -101,7 +101,7 @@ func (t elementTypes) split(m *model.Model, layers []model.Layer, tp, tokens int
 }
 
 func (t elementTypes) terms(m *model.Model, load engine.Load, r rank) []engine.Term {
-	if !m.Causal && !m.EncDec {
+	if !keepsCache(m) {
 		return nil
 	}
 	kv, state := t.split(m, m.Layers[r.layers[0]:r.layers[1]], r.tp, load.ContextTokens)
@@ -133,7 +133,7 @@ func (t elementTypes) terms(m *model.Model, load engine.Load, r rank) []engine.T
 // summary describes the fullest rank of the first stage's replica.
 func (t elementTypes) summary(m *model.Model, load engine.Load) engine.Cache {
 	var c engine.Cache
-	if !m.Causal && !m.EncDec {
+	if !keepsCache(m) {
 		return c
 	}
 	for _, span := range engine.Stages(len(m.Layers), int(load.PipelineParallel)) {
@@ -153,3 +153,6 @@ func (t elementTypes) summary(m *model.Model, load engine.Load) engine.Cache {
 	}
 	return c
 }
+
+// keepsCache is false for encoders, which see their whole input at once.
+func keepsCache(m *model.Model) bool { return m.Causal || m.EncDec }

@@ -158,6 +158,9 @@ func perLayer(m *model.Model, stored []quant.Stored, types elementTypes, load en
 			w[t.Layer] += engine.Bytes(stored[i].Bytes)
 		}
 	}
+	if !keepsCache(m) {
+		return w, c
+	}
 	var buf []model.Store
 	for i := range m.Layers {
 		for _, x := range m.Layers[i].Mixers {

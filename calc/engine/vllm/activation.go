@@ -33,7 +33,11 @@ func (s *settings) reserved(m *model.Model, st *stage) []engine.Term {
 	}
 	out = append(out, plain.term("memory outside PyTorch", engine.Runtime, st.on))
 	if s.tp > 1 {
-		out = append(out, pick(communicators, s.version).term("communicators", engine.Runtime, st.on))
+		between := pick(communicators, s.version)
+		if s.smallNVIDIA() {
+			between = smallCommunicators
+		}
+		out = append(out, between.term("communicators", engine.Runtime, st.on))
 	}
 	if g := s.graphs(m, st); g.Bytes > 0 {
 		out = append(out, g)
@@ -200,10 +204,19 @@ func (s *settings) outside(st *stage) []engine.Term {
 	}
 	out := []engine.Term{ctx.term("device context", engine.Runtime, st.on)}
 	if s.tp*s.pp > 1 {
-		out = append(out, ncclOutside.term("NCCL before profiling", engine.Runtime, st.on))
+		nccl := ncclOutside
+		if s.smallNVIDIA() {
+			nccl = smallNCCLOutside
+		}
+		out = append(out, nccl.term("NCCL before profiling", engine.Runtime, st.on))
 	}
 	for i := range out {
 		out[i].Outside = true
 	}
 	return out
+}
+
+// smallNVIDIA reports a card without links of its own between devices.
+func (s *settings) smallNVIDIA() bool {
+	return s.device != nil && s.device.Vendor == "nvidia" && s.device.Kind == engine.Dedicated && s.device.Total < smallCard
 }

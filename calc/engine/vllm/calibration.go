@@ -81,6 +81,17 @@ var communicators = []measured{
 	{version{0, 18, 0}, 1840, 1900, 2010, 9},
 }
 
+// smallCommunicators and smallNCCLOutside are the same on NVIDIA cards of less
+// than smallCard, which have no NVLink: two RTX 5090 logged 330 MiB outside
+// PyTorch in all (vllm issue 14452). What they hold before the first reading
+// no log says.
+var (
+	smallCommunicators = measured{low: 0, mid: 70, high: 1900, count: 1}
+	smallNCCLOutside   = measured{low: 100, mid: 500, high: 1040, count: 0}
+)
+
+const smallCard = 40 * engine.GiB
+
 // cudaContext is the context and loaded modules before the engine takes its
 // first reading, outside the budget; ncclOutside is what several ranks add to
 // that reading. The figures are of H100s; the ends of the ranges are planning

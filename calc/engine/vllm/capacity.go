@@ -16,9 +16,13 @@ type stage struct {
 	reserve     []engine.Term // workspace and runtime terms
 }
 
-// layersOf returns the decoder layers of a stage, with the MTP layers on the
-// last one when they are loaded.
+// layersOf returns the layers of a stage that keep a cache, with the MTP
+// layers on the last one when they are loaded. Encoders attend to a whole
+// input at once and keep none.
 func (s *settings) layersOf(m *model.Model, span [2]int, last bool) []model.Layer {
+	if !m.Causal && !m.EncDec {
+		return nil
+	}
 	layers := m.Layers[span[0]:span[1]]
 	if !last || !s.mtp {
 		return layers

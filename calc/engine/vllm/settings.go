@@ -97,7 +97,11 @@ func resolve(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usa
 	s := &settings{tp: max(1, load.TensorParallel), pp: max(1, load.PipelineParallel), dp: max(1, load.DataParallel), ep: load.ExpertParallel}
 	var known bool
 	if s.version, known = parseVersion(load.Version); !known {
-		u.Assume("engine_version", s.version.String(), "not a known release; planned as the newest")
+		why := "not given; the newest known"
+		if load.Version != "" {
+			why = load.Version + " is not a release that is known; planned as the newest"
+		}
+		u.Assume("engine_version", s.version.String(), why)
 	}
 	u.Version = s.version.String()
 	if known && load.Version != "" {

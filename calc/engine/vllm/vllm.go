@@ -143,6 +143,9 @@ func (s *settings) perLayer(m *model.Model, stored []quant.Stored, stages []stag
 	}
 	for i := range stages {
 		st := &stages[i]
+		if st.layout.blockBytes == 0 {
+			continue
+		}
 		for j := st.layers[0]; j < st.layers[1]; j++ {
 			specs := s.specs(m.Layers[j : j+1])
 			for _, x := range specs {
