@@ -102,6 +102,10 @@ func supported(m *model.Model) error {
 
 // refuseStart refuses settings on which the engine is known to abort.
 func refuseStart(m *model.Model, s *settings) error {
+	if s.nOutputs < s.nSeq {
+		return model.Errorf(model.InvalidArgument, "flags.n_outputs_max", "llama.cpp aborts with fewer logits rows (%d) than sequences (%d)", s.nOutputs, s.nSeq).
+			WithHint("set n_outputs_max to %d or more, or to 0 for the whole batch", s.nSeq)
+	}
 	q := quirksOf(m.Arch)
 	if !q.diagOneSeq || s.nUBatch%s.nSeq == 0 {
 		return nil

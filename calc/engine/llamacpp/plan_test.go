@@ -108,6 +108,7 @@ func TestRefusals(t *testing.T) {
 		{"no such flag", llama8B, engine.Flags{"enforce_eager": true}, "flags.enforce_eager"},
 		{"too many sequences", llama8B, engine.Flags{"n_parallel": 257}, "flags.n_parallel"},
 		{"not a split", llama8B, engine.Flags{"tensor_split": "a,b"}, "flags.tensor_split"},
+		{"fewer rows than sequences", llama8B, engine.Flags{"n_parallel": 4, "n_outputs_max": 1}, "flags.n_outputs_max"},
 		{"not a mode", llama8B, engine.Flags{"split_mode": "tensor"}, "flags.split_mode"},
 	} {
 		_, err := New().Plan(configured(t, c.config), load(4096, c.flags), oneGPU)
@@ -125,6 +126,33 @@ func TestUnknownArchitectureIsRefused(t *testing.T) {
 	if _, err := New().Plan(&m, load(4096, nil), oneGPU); !errors.As(err, &e) || e.Code != model.UnsupportedArchitecture {
 		t.Errorf("got %v", err)
 	}
+}
+
+// FuzzPlan feeds what a caller can type: nothing may panic, and no size may be
+// negative.
+func FuzzPlan(f *testing.F) {
+	f.Add("b8999", "3,1", `blk\.\d+\.ffn=CPU`, "q8_0", int64(8192), int64(4), int64(512), int64(20))
+	f.Add("v0.5.0", "1/2;3", "[=CPU", "iq4_nl", int64(1)<<40, int64(300), int64(-1), int64(-5))
+	m := configured(f, llama8B)
+	two := oneGPU
+	two.Devices = append(two.Devices, two.Devices[0])
+	f.Fuzz(func(t *testing.T, version, split, override, cache string, ctx, seqs, ub, ngl int64) {
+		l := load(max(1, ctx), engine.Flags{"tensor_split": split, "override_tensor": override, "n_ubatch": ub})
+		l.Version, l.KVCacheType, l.Sequences, l.GPULayers = version, cache, max(1, seqs), &ngl
+		u, err := New().Plan(m, l, two)
+		if err != nil {
+			var e *model.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("%T: %v", err, err)
+			}
+			return
+		}
+		for _, x := range u.Terms {
+			if x.Bytes < 0 || x.High < 0 {
+				t.Fatalf("%s: %d", x.Name, x.Bytes)
+			}
+		}
+	})
 }
 
 // Offloading layer by layer: the output goes first, layer 0 last, and nothing

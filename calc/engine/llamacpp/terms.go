@@ -9,12 +9,13 @@ import (
 
 // planner turns settings into terms.
 type planner struct {
-	e    *llama
-	m    *model.Model
-	s    *settings
-	load engine.Load
-	hw   engine.Hardware
-	u    *engine.Usage
+	e      *llama
+	m      *model.Model
+	s      *settings
+	load   engine.Load
+	hw     engine.Hardware
+	u      *engine.Usage
+	stored []storedTensor
 	// on holds the device list of each backend, so that terms share them.
 	on [][]int
 }
@@ -39,6 +40,7 @@ func (p *planner) plan() error {
 	if err != nil {
 		return err
 	}
+	p.stored = stored
 	weights, perLayer := s.weigh(p.m, stored, align)
 	p.weightTerms(weights)
 	p.cacheTerms()
@@ -194,7 +196,7 @@ func (p *planner) stagedExperts() int64 {
 	for i := range p.m.Tensors {
 		t := &p.m.Tensors[i]
 		if t.Part == model.Expert && p.s.placed.overridden(t) {
-			most = max(most, t.Bytes)
+			most = max(most, p.stored[i].bytes)
 		}
 	}
 	return most
