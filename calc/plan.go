@@ -102,6 +102,9 @@ func plan(req Request) (*Result, error) {
 // the end of int64.
 const maxTokens = 1 << 34
 
+// maxDevices bounds the devices of a plan, each of which is listed.
+const maxDevices = 4096
+
 func check(l engine.Load) error {
 	for _, f := range []struct {
 		name string
@@ -120,6 +123,9 @@ func check(l engine.Load) error {
 		if f.v < 0 || f.v > f.max {
 			return model.Errorf(model.InvalidArgument, f.name, "%d is not between 1 and %d", f.v, f.max)
 		}
+	}
+	if n := max(1, l.TensorParallel) * max(1, l.PipelineParallel) * max(1, l.DataParallel); n > maxDevices {
+		return model.Errorf(model.InvalidArgument, "data_parallel", "tensor × pipeline × data parallel are %d devices, more than the %d that can be planned", n, maxDevices)
 	}
 	if l.MemoryUtilization < 0 || l.MemoryUtilization > 1 {
 		return model.Errorf(model.InvalidArgument, "gpu_memory_utilization", "%g is not between 0 and 1", l.MemoryUtilization)
