@@ -110,6 +110,3 @@ func (None) AppendStores(dst []Store, _ int64) []Store { return dst }
 
 // AppendTensors appends nothing.
 func (None) AppendTensors(dst []Tensor, _ int64) []Tensor { return dst }
-
-// ceilDiv returns a/b rounded up.
-func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }

@@ -83,7 +83,6 @@ type hints struct {
 	fp8KV       bool
 	hybridOff   bool
 	totalMemory engine.Bytes
-	mode        string
 }
 
 var (

@@ -15,7 +15,8 @@ const none id = -1
 type role uint8
 
 const (
-	plain role = iota
+	// 0 is a plain node, which gets memory of its own.
+	_ role = iota
 	// reuse: the operation may be done in place of a source of equal shape
 	// that nothing else needs. (ggml_op_can_inplace)
 	reuse

@@ -51,9 +51,7 @@ func (s *simulator) split() {
 	cur := int8(0)
 	var inputs, body []id
 	flush := func() {
-		for _, c := range inputs {
-			order = append(order, c)
-		}
+		order = append(order, inputs...)
 		order = append(order, body...)
 		inputs, body = inputs[:0], body[:0]
 	}

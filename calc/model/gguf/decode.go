@@ -105,11 +105,11 @@ func (d *Decoder) start(c *cursor) error {
 	if err := sniff(c); err != nil {
 		return err
 	}
-	b, err := c.take(4)
-	if err != nil {
+	if err := c.skip(4); err != nil { // the magic that sniff looked at
 		return err
 	}
-	if b, err = c.take(4); err != nil {
+	b, err := c.take(4)
+	if err != nil {
 		return err
 	}
 	d.order, d.h.Version = binary.LittleEndian, binary.LittleEndian.Uint32(b)

@@ -32,7 +32,7 @@ type dims struct {
 	layers            int
 	h, heads, kv, d   int64
 	ffn, vocab        int64
-	prefix, attention string
+	prefix            string
 }
 
 // decoder adds the tensors of a Llama-like model in one type.
