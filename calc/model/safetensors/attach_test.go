@@ -29,10 +29,10 @@ func (c *checkpoint) bytes() int64 {
 
 // dims are the sizes of a plain decoder.
 type dims struct {
-	layers            int
-	h, heads, kv, d   int64
-	ffn, vocab        int64
-	prefix            string
+	layers          int
+	h, heads, kv, d int64
+	ffn, vocab      int64
+	prefix          string
 }
 
 // decoder adds the tensors of a Llama-like model in one type.
