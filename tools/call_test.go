@@ -149,6 +149,23 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// Whatever arrives, the answer is a plan or an error that says what to do:
+// never a fault of the program.
+func FuzzCall(f *testing.F) {
+	s := newSurface(f, Options{Offline: true})
+	f.Add("plan_memory", `{"config":`+tinyConfig+`,"hardware":"2x RTX 4090","engine":"llama.cpp","weights":"Q4_K_M"}`)
+	f.Add("plan_memory", `{"config":`+tinyConfig+`,"hardware":{"memory_bytes":1e12,"count":4096},"flags":{"max_num_seqs":"x"},"context_tokens":17179869184,"sequences":1048576}`)
+	f.Add("plan_memory", `{"config":`+strings.ReplaceAll(tinyConfig, "4096", "9007199254740993")+`,"engine":"vllm","tensor_parallel":1024}`)
+	f.Add("lookup_model", `{"model":"catalog:Qwen/Qwen3-8B","detail":"tensors"}`)
+	f.Add("lookup_hardware", `{"name":"4090 x","min_memory_bytes":1}`)
+	f.Fuzz(func(t *testing.T, name, args string) {
+		r := s.Call(t.Context(), name, json.RawMessage(args))
+		if !json.Valid(r.Structured) || r.Text == "" || r.Failed && strings.HasPrefix(r.Text, string(model.Internal)) {
+			t.Errorf("%s %s: %s", name, args, r.Text)
+		}
+	})
+}
+
 func BenchmarkPlanCall(b *testing.B) {
 	s := newSurface(b, Options{})
 	args := json.RawMessage(`{"model":"Qwen/Qwen3-8B","engine":"vllm","hardware":"H100","context_tokens":8192}`)

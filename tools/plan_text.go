@@ -53,11 +53,15 @@ func (p *Plan) Text() string {
 		}
 		line("Note: %s", n)
 	}
+	inAll := ""
+	if len(p.Devices) > 1 {
+		inAll = " in all"
+	}
 	for i, s := range p.Suggestions {
 		if i == textSuggestions {
 			break
 		}
-		line("To fit: %s (%s).", s.Change, engine.Bytes(s.Required))
+		line("To fit: %s (%s%s).", s.Change, engine.Bytes(s.Required), inAll)
 	}
 	line("%s", p.next())
 	return b.String()
@@ -141,10 +145,10 @@ func (p *Plan) cacheText() string {
 		s += fmt.Sprintf("; pool %s", engine.Bytes(c.Pool))
 	}
 	if c.CapacityTokens > 0 {
-		s += fmt.Sprintf(", %s tokens", number(c.CapacityTokens))
+		s += fmt.Sprintf("; capacity %s tokens", number(c.CapacityTokens))
 	}
 	if c.MaxConcurrency > 0 {
-		s += fmt.Sprintf(", %.2f sequences of this length", c.MaxConcurrency)
+		s += fmt.Sprintf(" or %.2f sequences of this length", c.MaxConcurrency)
 	}
 	return s + "."
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"hwledger/calc/lookup"
@@ -47,9 +48,10 @@ func failure(err error) Failure {
 	if e.Err != nil {
 		f.Message += ": " + e.Err.Error()
 	}
-	f.Message = lookup.Clean(f.Message, 1000)
-	if len(f.Candidates) > mostCandidates {
-		f.Candidates = f.Candidates[:mostCandidates]
+	f.Message, f.Field, f.Hint = lookup.Clean(f.Message, 1000), lookup.Clean(f.Field, 200), lookup.Clean(f.Hint, 1000)
+	f.Candidates = slices.Clone(f.Candidates[:min(len(f.Candidates), mostCandidates)])
+	for i, c := range f.Candidates {
+		f.Candidates[i] = lookup.Clean(c, lookup.MaxText)
 	}
 	return f
 }
