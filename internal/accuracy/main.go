@@ -1,16 +1,20 @@
-// Command accuracy plans every row of a file of server logs with this
-// repository's planner and prints how far it is from what the engine itself
-// logged: cache bytes per token, weights, capacity, concurrency, activation.
+// Command accuracy plans every row of a file of records with this repository's
+// planner and prints how far it is from what the engine itself reported. It
+// understands, by the fields of each line: starts of vLLM servers (cache bytes
+// per token, weights, capacity, concurrency, activation); what llama.cpp
+// reported for a header and a setting, and llama-quantize for a file type
+// (testdata/README.md); users' logs of llama.cpp and its relatives.
 //
 //	go run ./internal/accuracy [--models DIR] [--json|--markdown|--compact] FILE…
 //
-// A file holds one JSON object per line: one start of one server. Missing
-// fields are allowed. Models come from the embedded catalogue, or from a
+// A file holds one JSON object per line and may be compressed (gzip). Missing
+// fields are allowed. Models of server logs come from the embedded catalogue, or from a
 // directory of config.json files; names of quantized repositories are matched
 // to the model they were made from.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -35,13 +39,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "usage: accuracy [--models DIR] [--json|--markdown|--compact] FILE…")
 		return 2
 	}
-	rows, err := readFiles(fs.Args())
-	if err == nil && *compact {
-		err = writeCompact(stdout, rows)
-		return exit(stderr, err)
-	}
+	rec, err := readRecords(fs.Args())
 	if err != nil {
 		return exit(stderr, err)
+	}
+	rows := rec.servers
+	if *compact {
+		return exit(stderr, writeCompact(stdout, rows))
 	}
 	ms, err := newModels(*dir)
 	if err != nil {
@@ -52,13 +56,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		results[i] = score(&rows[i], ms)
 	}
 	rep := summarise(results)
+	rep.Sections = rec.sections(ms)
 	switch {
 	case *asJSON:
 		err = rep.json(stdout)
 	case *markdown:
-		err = rep.markdown(stdout)
+		err = errors.Join(rep.markdown(stdout), sectionsMarkdown(stdout, rep.Sections))
 	default:
-		err = rep.text(stdout)
+		err = errors.Join(rep.text(stdout), sectionsText(stdout, rep.Sections))
 	}
 	return exit(stderr, err)
 }
@@ -71,19 +76,11 @@ func exit(stderr io.Writer, err error) int {
 	return 0
 }
 
+// readFiles returns the server logs of files.
 func readFiles(names []string) ([]row, error) {
-	var rows []row
-	for _, name := range names {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		more, err := readRows(f, name)
-		f.Close()
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", name, err)
-		}
-		rows = append(rows, more...)
+	rec, err := readRecords(names)
+	if err != nil {
+		return nil, err
 	}
-	return rows, nil
+	return rec.servers, nil
 }

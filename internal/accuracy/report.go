@@ -18,6 +18,8 @@ type report struct {
 	Distinct []summary `json:"distinct"` // one value for each (model, TP, version)
 	Planned  int       `json:"planned"`
 	Skipped  int       `json:"skipped"`
+	// Sections are the records of other kinds.
+	Sections []section `json:"sections,omitempty"`
 }
 
 // summary is the error of one figure over rows.
@@ -148,6 +150,9 @@ func cell(f *figure) string {
 }
 
 func (rep *report) text(w io.Writer) error {
+	if len(rep.Rows) == 0 {
+		return nil
+	}
 	tw := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
 	fmt.Fprintln(tw, "tier\trow\tmatched\tversion\ttp\tKV B/token\tweights\tcapacity\tconcurrency\tactivation\ttotal\tin range\tremarks")
 	var skipped []*result
@@ -208,6 +213,9 @@ func (s *summary) ranged() string {
 }
 
 func (rep *report) markdown(w io.Writer) error {
+	if len(rep.Rows) == 0 {
+		return nil
+	}
 	fmt.Fprintln(w, "| figure | tier | models × TP × versions | mean error | median | max | within limit | in low–high |")
 	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|")
 	for _, s := range rep.Distinct {

@@ -1,0 +1,3 @@
+package main
+
+func planLog(l *line, ms *models) entry { return entry{ID: l.id(), Skipped: "not yet"} }
