@@ -1,6 +1,10 @@
 package quant
 
-import "hwledger/calc/model"
+import (
+	"strings"
+
+	"hwledger/calc/model"
+)
 
 // Block-scaled floats. MXFP4 (OCP microscaling) has an 8-bit exponent
 // for 32 weights, NVFP4 an fp8 scale for 16; NVFP4's two float32 for a matrix
@@ -23,7 +27,9 @@ func parseMicroscale(s string) (Scheme, error) {
 	case "mxfp4-linear", "mxfp4-pack-quantized":
 		return microscaled("mxfp4-linear", "MXFP4", 4, 32), nil
 	case "nvfp4", "modelopt-fp4", "nvfp4-pack-quantized":
-		return microscaled("nvfp4", "NVFP4", 4, 16), nil
+		x := microscaled("nvfp4", "NVFP4", 4, 16)
+		x.covers = withoutDeltaNets
+		return x, nil
 	case "mxfp8":
 		return microscaled("mxfp8", "MXFP8", 8, 32), nil
 	}
@@ -47,4 +53,18 @@ func isMoE(m *model.Model) bool {
 		}
 	}
 	return false
+}
+
+// withoutDeltaNets covers all linear layers but, in a model with experts, the
+// projections of gated delta nets: the published NVFP4 checkpoints of
+// Qwen3-Next, Qwen3.5 and Qwen3.6 exclude linear_attn, those of dense hybrids
+// do not.
+func withoutDeltaNets(m *model.Model, t *model.Tensor) bool {
+	if !linear(m, t) {
+		return false
+	}
+	if t.Part != model.Linear || t.Layer < 0 || t.Layer >= len(m.Layers) || strings.HasPrefix(t.Name, "ffn_") {
+		return true
+	}
+	return m.Layers[t.Layer].Kind() != model.KindGatedDelta || !isMoE(m)
 }

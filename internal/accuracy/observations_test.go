@@ -13,7 +13,6 @@ const observations = "../../testdata/observations/vllm.jsonl"
 // unexplained are rows whose weights differ by more than 1 %, with what is
 // known of the reason.
 var unexplained = map[string]string{
-	"harv050-redhatai-qwen3-6-35b-a3b-nvfp4-tp1":                 "this checkpoint keeps the linear-attention projections in bf16, which its name does not say",
 	"harv093-cpatonn-qwen3-coder-30b-a3b-instruct-gptq-4bit-tp1": "ROCm runs 4-bit experts without Marlin; that kernel's copies are not modelled",
 	"harv094-cpatonn-qwen3-coder-30b-a3b-instruct-gptq-4bit-tp2": "as harv093",
 	"harv105-cpatonn-qwen3-coder-30b-a3b-instruct-gptq-4bit-tp1": "as harv093",
