@@ -133,16 +133,6 @@ func (t *tally) count(m *measure, id string) {
 	}
 }
 
-// figure returns the tally of a figure, an empty one when there is none.
-func (s *section) figure(name string) tally {
-	for _, t := range s.Summary {
-		if t.Figure == name {
-			return t
-		}
-	}
-	return tally{Figure: name}
-}
-
 // worstRows is how many misses a report lists.
 const worstRows = 25
 
