@@ -103,7 +103,7 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 		if !errors.As(err, &e) || e.Code != model.ModelNotFound {
 			return nil, err
 		}
-		if missing == nil || len(missing.Candidates) == 0 {
+		if missing == nil || len(missing.Candidates) == 0 || len(e.Candidates) > 0 {
 			missing = e
 		}
 	}
@@ -114,4 +114,4 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 }
 
 // forms is the hint of every reference that cannot be read.
-const forms = `use org/name of the embedded catalogue, a path (./dir, /path/config.json, /path/x.gguf), or give the config.json itself as "config"`
+const forms = `use org/name, org/name:Q4_K_M or org/name/file.gguf of the Hub, catalog:org/name of the embedded catalogue, a path (./dir, /path/config.json, /path/x.gguf), the https address of a GGUF, or give the config.json itself as "config"`

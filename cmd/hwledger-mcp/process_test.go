@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	buildDir = dir
+	os.Setenv("HF_HUB_OFFLINE", "1")
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)

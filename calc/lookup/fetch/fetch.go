@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,8 +36,11 @@ type Options struct {
 	// Backoff is the pause before the second attempt, doubled for each one
 	// after; 500 ms by default.
 	Backoff time.Duration
-	// Timeout bounds one attempt until its header is there; 20 s by default.
+	// Timeout bounds one attempt until its header is there, and each pause
+	// within its body; 20 s by default.
 	Timeout time.Duration
+	// Dial bounds one connection's set-up; 5 s by default.
+	Dial time.Duration
 }
 
 // Client makes requests. It may be used by many goroutines.
@@ -45,6 +49,7 @@ type Client struct {
 	opts    Options
 	trusted map[string]bool   // host:port
 	tokens  map[string]string // by host:port
+	proxies sync.Map          // host:port of the operator's proxies
 }
 
 // maxHeader bounds a response's header; maxRedirects the hops to a CDN.
@@ -64,6 +69,9 @@ func New(o Options) *Client {
 	if o.Timeout == 0 {
 		o.Timeout = 20 * time.Second
 	}
+	if o.Dial == 0 {
+		o.Dial = 5 * time.Second
+	}
 	c := &Client{opts: o, trusted: map[string]bool{}, tokens: map[string]string{}}
 	for _, base := range o.Trusted {
 		if u, err := url.Parse(base); err == nil {
@@ -77,7 +85,7 @@ func New(o Options) *Client {
 	}
 	c.http = &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
+			Proxy:                  c.proxy,
 			DialContext:            c.dial,
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    16,
@@ -115,6 +123,21 @@ func check(u *url.URL) error {
 	return nil
 }
 
+// proxy is the operator's proxy for a request; its address may be private. The
+// proxy resolves names where they cannot be checked, but an address that is
+// written as a number is.
+func (c *Client) proxy(req *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(req)
+	if u == nil || err != nil {
+		return u, err
+	}
+	if ip, err := netip.ParseAddr(req.URL.Hostname()); err == nil && !public(ip.Unmap()) && !c.trusted[hostPort(req.URL)] {
+		return nil, &privateError{addr: ip.String()}
+	}
+	c.proxies.Store(hostPort(u), true)
+	return u, nil
+}
+
 func (c *Client) redirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)
@@ -142,8 +165,11 @@ func (e *privateError) Error() string { return e.addr + " is a private address" 
 // dial connects, refusing private addresses after the name was resolved, so
 // that a public name that points inside does not help.
 func (c *Client) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{Timeout: 10 * time.Second}
-	if !c.trusted[strings.ToLower(addr)] {
+	d := net.Dialer{Timeout: c.opts.Dial}
+	if isQuick(ctx) {
+		d.Timeout = min(d.Timeout, quickDial)
+	}
+	if _, proxy := c.proxies.Load(strings.ToLower(addr)); !proxy && !c.trusted[strings.ToLower(addr)] {
 		d.Control = func(_, resolved string, _ syscall.RawConn) error {
 			ip, err := netip.ParseAddrPort(resolved)
 			if err != nil || !public(ip.Addr().Unmap()) {
@@ -203,14 +229,14 @@ func (c *Client) Get(ctx context.Context, address string, limit int64, etag stri
 			return nil
 		case http.StatusOK:
 		default:
-			return &statusError{resp.StatusCode, address}
+			return status(resp, address)
 		}
 		b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 		if err != nil {
 			return err
 		}
 		if int64(len(b)) > limit {
-			return model.Errorf(model.MalformedFile, "model", "%s is larger than %d bytes", address, limit)
+			return model.Errorf(model.MalformedFile, "model", "%s is larger than %d bytes", shown(address), limit)
 		}
 		out.Body = b
 		return nil

@@ -46,7 +46,7 @@ func (p *Prefix) Grow(ctx context.Context, n int64) error {
 	case p.whole || p.size >= 0 && have >= p.size:
 		return io.EOF
 	case n > p.limit:
-		return model.Errorf(model.MalformedFile, "model", "%s has a header of more than %d bytes", p.address, p.limit)
+		return model.Errorf(model.MalformedFile, "model", "%s has a header of more than %d bytes", shown(p.address), p.limit)
 	}
 	if p.size >= 0 {
 		n = min(n, p.size)
@@ -69,14 +69,14 @@ func (p *Prefix) take(resp *http.Response, n int64) error {
 	case http.StatusPartialContent:
 		from, size, err := contentRange(resp.Header.Get("Content-Range"))
 		if err != nil || from != int64(len(p.buf)) {
-			return model.Errorf(model.MalformedFile, "model", "%s answered a range that was not asked for: %q", p.address, resp.Header.Get("Content-Range"))
+			return model.Errorf(model.MalformedFile, "model", "%s answered a range that was not asked for: %q", shown(p.address), resp.Header.Get("Content-Range"))
 		}
 		p.size = size
 	case http.StatusOK:
 		// The server knows no ranges: read from the beginning, and no more
 		// than is needed.
 		if len(p.buf) > 0 && p.etag != "" && resp.Header.Get("ETag") != p.etag {
-			return model.Errorf(model.MalformedFile, "model", "%s changed while it was read", p.address).WithHint("try again")
+			return model.Errorf(model.MalformedFile, "model", "%s changed while it was read", shown(p.address)).WithHint("try again")
 		}
 		p.size = resp.ContentLength
 		if _, err := io.CopyN(io.Discard, resp.Body, int64(len(p.buf))); err != nil {
@@ -86,7 +86,7 @@ func (p *Prefix) take(resp *http.Response, n int64) error {
 		p.whole, p.size = true, int64(len(p.buf))
 		return nil
 	default:
-		return &statusError{resp.StatusCode, p.address}
+		return status(resp, p.address)
 	}
 	if e := resp.Header.Get("ETag"); e != "" && !strings.HasPrefix(e, "W/") {
 		p.etag = e

@@ -18,10 +18,16 @@ import (
 type statusError struct {
 	status  int
 	address string
+	// reason is the Hub's X-Error-Code: RepoNotFound, GatedRepo, …
+	reason string
+}
+
+func status(resp *http.Response, address string) *statusError {
+	return &statusError{status: resp.StatusCode, address: address, reason: resp.Header.Get("X-Error-Code")}
 }
 
 func (e *statusError) Error() string {
-	return fmt.Sprintf("%s answered %d %s", e.address, e.status, http.StatusText(e.status))
+	return fmt.Sprintf("%s answered %d %s", shown(e.address), e.status, http.StatusText(e.status))
 }
 
 // temporary reports whether asking again may help.
@@ -37,7 +43,7 @@ const maxWait = 30 * time.Second
 func (c *Client) retry(ctx context.Context, address string, header func(http.Header), use func(*http.Response) error) error {
 	u, err := url.Parse(address)
 	if err != nil {
-		return model.Errorf(model.InvalidArgument, "model", "%q is not an address", address)
+		return model.Errorf(model.InvalidArgument, "model", "%q is not an address", shown(address))
 	}
 	if err := check(u); err != nil {
 		return err
@@ -48,7 +54,7 @@ func (c *Client) retry(ctx context.Context, address string, header func(http.Hea
 		if err == nil {
 			return nil
 		}
-		if attempt == c.opts.Attempts || !again(err) || ctx.Err() != nil {
+		if attempt == c.opts.Attempts || !again(err) || ctx.Err() != nil || isQuick(ctx) && unreached(err) {
 			return explain(ctx, address, attempt, err)
 		}
 		pause := max(after, wait/2+rand.N(wait/2+1))
@@ -65,6 +71,8 @@ func (c *Client) retry(ctx context.Context, address string, header func(http.Hea
 
 // once makes one attempt and returns how long the server asked to wait.
 func (c *Client) once(ctx context.Context, u *url.URL, header func(http.Header), use func(*http.Response) error) (time.Duration, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return 0, err
@@ -76,10 +84,15 @@ func (c *Client) once(ctx context.Context, u *url.URL, header func(http.Header),
 	c.authorize(req)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, bare(err)
 	}
 	defer resp.Body.Close()
-	err = use(resp)
+	idle := time.AfterFunc(c.opts.Timeout, func() { cancel(errStalled) })
+	defer idle.Stop()
+	resp.Body = &watched{resp.Body, func() { idle.Reset(c.opts.Timeout) }}
+	if err = use(resp); err != nil && context.Cause(ctx) == errStalled {
+		return 0, errStalled
+	}
 	var s *statusError
 	if errors.As(err, &s) {
 		// A short error page is read so that the connection can be used again.
@@ -120,21 +133,14 @@ func explain(ctx context.Context, address string, attempts int, err error) error
 	}
 	var p *privateError
 	if errors.As(err, &p) {
-		return model.Errorf(model.Denied, "model", "%s leads to %s", address, p.Error()).
+		return model.Errorf(model.Denied, "model", "%s leads to %s", shown(address), p.Error()).
 			WithHint("private addresses are read only when the operator configured them, with HF_ENDPOINT or OLLAMA_HOST")
 	}
 	var s *statusError
 	if !errors.As(err, &s) {
-		e := model.Errorf(model.Offline, "model", "%s could not be read", address)
+		e := model.Errorf(model.Offline, "model", "%s could not be read", shown(address))
 		e.Err = err
 		return e.WithHint("check the network, or use a local path or a model of the embedded catalogue")
 	}
-	switch s.status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return model.Errorf(model.Denied, "model", "%s", s).
-			WithHint("the repository is private, gated or does not exist: accept its licence on the Hub and set HF_TOKEN to a token that can read it")
-	case http.StatusNotFound, http.StatusGone:
-		return model.Errorf(model.ModelNotFound, "model", "%s", s).WithHint("check the spelling and the revision; search_models finds names")
-	}
-	return model.Errorf(model.Offline, "model", "%s, %d times", s, attempts).WithHint("the server is overloaded or down; try again later")
+	return s.explain(attempts)
 }
