@@ -96,9 +96,9 @@ type FileInfo struct {
 
 func lookupModel(opts Options) Tool {
 	return define(Tool{
-		Name: "lookup_model", Title: "Look up a model", Toolset: ModelSet,
+		Name: "lookup_model", Title: "Look up a model", Toolset: ModelSet, Effect: Effect{Network: true},
 		Description: "Says what a model is: architecture, layers by kind of attention or state, exact parameters (total and active for one token), stored bytes by type, context in tokens, licence, and where each fact was read. " +
-			"Reads local config.json, safetensors and GGUF headers, a config pasted in, or the embedded catalogue. " +
+			"Reads local config.json, safetensors and GGUF headers, a config pasted in, the embedded catalogue, or the Hub (headers only, never weights). " +
 			"Use it to check a name or to understand a model; for \"does it fit\" call plan_memory directly with the same model.",
 	}, func(ctx context.Context, q ModelQuery) (*ModelInfo, error) {
 		r, err := q.resolve(ctx, q.Offline || opts.Offline)
