@@ -1,3 +1,361 @@
 package main
 
-func planLog(l *line, ms *models) entry { return entry{ID: l.id(), Skipped: "not yet"} }
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"strings"
+
+	"hwledger/calc/engine"
+	"hwledger/calc/engine/llamacpp"
+	"hwledger/calc/lookup/catalog"
+	"hwledger/calc/model"
+	"hwledger/calc/quant"
+	reported "hwledger/internal/observed"
+)
+
+// planLog plans one start that a user's log shows.
+func planLog(l *line, ms *models) entry {
+	e := entry{ID: l.id()}
+	var r logRow
+	if err := json.Unmarshal(l.raw, &r); err != nil {
+		e.Skipped = "not a row: " + err.Error()
+		return e
+	}
+	if r.ID != "" {
+		e.ID = r.ID
+	}
+	e.Model = r.Model
+	p := logPlanner{logRow: &r, entry: &e}
+	switch strings.ToLower(r.Engine) {
+	case "llama.cpp":
+		p.engine = llamacpp.New()
+	case "ollama":
+		p.engine = llamacpp.Ollama()
+	default:
+		e.Skipped = "no engine for " + r.Engine
+		return e
+	}
+	if strings.Contains(r.Evidence, "estimate") {
+		e.Skipped = "an engine's estimate, not a measurement"
+		return e
+	}
+	f, why := matchLog(&r, ms)
+	if f == nil {
+		e.Skipped = why
+		return e
+	}
+	p.m, e.Matched = f.m, f.name
+	p.run()
+	return e
+}
+
+// matchLog finds the model of a log by its name when the shape that the log
+// printed agrees, else by that shape alone when only one shape fits.
+func matchLog(r *logRow, ms *models) (f *found, why string) {
+	f = ms.find(r.Model)
+	if f.err == nil {
+		if diff := r.differs(f.m); diff == "" {
+			return f, ""
+		} else {
+			why = "the model found by name differs in " + diff
+		}
+	} else {
+		why = "no known model is named so"
+	}
+	if r.Layers == nil || r.Arch == "" {
+		return nil, why
+	}
+	var same *found
+	err := catalog.All(func(x *catalog.Entry) bool {
+		c := ms.find(x.ID)
+		if c.err != nil || r.differs(c.m) != "" {
+			return true
+		}
+		if same != nil && !alike(same.m, c.m) {
+			same, why = nil, "the shape in the log fits several models"
+			return false
+		}
+		if same == nil {
+			same = c
+		}
+		return true
+	})
+	if err != nil || same == nil {
+		return nil, why
+	}
+	return same, ""
+}
+
+// alike reports models whose memory is the same.
+func alike(a, b *model.Model) bool {
+	return a.Arch == b.Arch && a.Hidden == b.Hidden && a.Vocab == b.Vocab && len(a.Layers) == len(b.Layers) && a.Count().Total == b.Count().Total
+}
+
+// differs names the first printed fact that a model does not have.
+func (r *logRow) differs(m *model.Model) string {
+	is := func(p *int64, n int64) bool { return p == nil || *p == 0 || *p == n }
+	layers := int64(len(m.Layers))
+	if r.Arch != "" && m.Arch != "" && !strings.EqualFold(r.Arch, m.Arch) {
+		return "architecture"
+	}
+	if !is(r.Layers, layers) && !is(r.Layers, layers+int64(len(m.MTPLayers))) {
+		return "layers"
+	}
+	if !is(r.Hidden, m.Hidden) {
+		return "hidden size"
+	}
+	if !is(r.Vocab, m.Vocab) {
+		return "vocabulary"
+	}
+	heads, kv, experts := int64(0), int64(0), int64(0)
+	for i := range m.Layers {
+		experts = max(experts, m.Layers[i].FFN.Experts)
+		for _, x := range m.Layers[i].Mixers {
+			if a, ok := x.(*model.Attention); ok {
+				heads, kv = max(heads, a.Heads), max(kv, a.KVHeads)
+			}
+		}
+	}
+	if heads > 0 && (!is(r.Heads, heads) || !is(r.KVHeads, kv)) {
+		return "heads"
+	}
+	if !is(r.Experts, experts) {
+		return "experts"
+	}
+	return ""
+}
+
+// logPlanner plans a log's row and compares.
+type logPlanner struct {
+	*logRow
+	*entry
+	engine engine.Engine
+	m      *model.Model
+}
+
+func (p *logPlanner) load() (engine.Load, engine.Hardware) {
+	seqs := int64(1)
+	if p.NSeqMax != nil {
+		seqs = max(1, *p.NSeqMax)
+	}
+	f := engine.Flags{"n_parallel": seqs}
+	l := engine.Load{
+		ContextTokens: 4096, Sequences: seqs, TensorParallel: 1, PipelineParallel: 1, DataParallel: 1,
+		GPULayers: p.GPULayers, Flags: f, Weights: p.weights(),
+	}
+	if p.Ctx != nil && *p.Ctx > 0 {
+		f["n_ctx"] = *p.Ctx
+		l.ContextTokens = max(1, *p.Ctx/seqs)
+	}
+	version, guessed := p.release()
+	if p.engine.Name() == "ollama" {
+		version, guessed = "", false
+		if m := releaseHint.FindStringSubmatch(p.Version); m != nil {
+			version = m[1]
+		}
+	}
+	l.Version = version
+	if guessed && version != "" {
+		p.remark("build %s guessed from the date", version)
+	} else if guessed {
+		p.remark("build not in the log: the newest")
+	}
+	number := func(name string, n *int64) {
+		if n != nil && *n > 0 {
+			f[name] = *n
+		}
+	}
+	number("n_batch", p.NBatch)
+	number("n_ubatch", p.NUBatch)
+	switch {
+	case p.Flash != nil:
+		f["flash_attn"] = *p.Flash
+	case p.before(flashDefault):
+		f["flash_attn"] = false
+	}
+	for name, t := range map[string]string{"cache_type_k": p.TypeK, "cache_type_v": p.TypeV} {
+		if t != "" {
+			f[name] = t
+		}
+	}
+	if n := p.rollback(); n > 0 {
+		f["n_rs_seq"] = n
+	}
+	for name, flag := range map[string]string{"kv_unified": "kv_unified", "swa_full": "swa_full"} {
+		if v, ok := p.Observed.bool(name); ok {
+			f[flag] = v
+		}
+	}
+	return l, p.hardware()
+}
+
+// before reports a build older than n.
+func (p *logPlanner) before(n int) bool {
+	version, _ := p.release()
+	m := buildHint.FindStringSubmatch(version)
+	return m != nil && atoi(m[1]) < n
+}
+
+func atoi(s string) int {
+	n := 0
+	for _, c := range s {
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
+// hardware is as many devices as the log names, of equal size: rows do not say
+// how layers were split, and sums over devices do not depend on it.
+func (p *logPlanner) hardware() engine.Hardware {
+	hw := engine.Hardware{Host: &engine.Device{Name: "host"}}
+	for range p.devices() {
+		hw.Devices = append(hw.Devices, engine.Device{Name: p.GPU, Vendor: reported.Vendor(p.Backend), Free: 64 * engine.GiB, Usable: 64 * engine.GiB})
+	}
+	return hw
+}
+
+func (p *logPlanner) run() {
+	l, hw := p.load()
+	u, err := p.engine.Plan(p.m, l, hw)
+	if err != nil {
+		p.agree(figStart, false)
+		p.remark("the plan refuses: %v", err)
+		return
+	}
+	u = p.unlogged(u, l, hw)
+	before := len(p.Measures)
+	p.compareCaches(u)
+	p.compareWeights(u, l.Weights)
+	p.compareCompute(u, len(hw.Devices))
+	if len(p.Measures) == before {
+		p.Skipped = "no figure of it can be compared: the context or the file type is not in the log"
+	}
+}
+
+// unlogged tries the switches that rows seldom name, when the cache misses and
+// one of them explains it; the row says so.
+func (p *logPlanner) unlogged(u *engine.Usage, l engine.Load, hw engine.Hardware) *engine.Usage {
+	want, ok := p.kv()
+	off := func(u *engine.Usage) float64 { return math.Abs(termsOf(u, engine.KVCache, "", every) - want) }
+	if !ok || off(u) <= printMiB {
+		return u
+	}
+	for _, flags := range []engine.Flags{{"kv_unified": true}, {"swa_full": true}} {
+		x := l
+		x.Flags = maps.Clone(l.Flags)
+		known := false
+		for name, v := range flags {
+			_, known = x.Flags[name]
+			x.Flags[name] = v
+		}
+		if v, err := p.engine.Plan(p.m, x, hw); err == nil && !known && off(v) <= printMiB {
+			p.remark("planned with %v, which its cache shows", flags)
+			return v
+		}
+	}
+	return u
+}
+
+// printMiB is what two decimals of a printed MiB hide, over a few buffers.
+const printMiB = 0.02
+
+// kv returns the size of all attention caches; not when the log shows a part
+// or its context is unknown.
+func (p *logPlanner) kv() (float64, bool) {
+	if p.Ctx == nil || strings.Contains(p.Completeness, "partial") {
+		return 0, false
+	}
+	if x, ok := p.Observed.number("kv_total_mib"); ok {
+		return x, true
+	}
+	devices, host, any := sums(p.Observed.buffers("kv_buffer_mib"))
+	return devices + host, any
+}
+
+func every(bool) bool { return true }
+
+// termsOf sums terms in MiB: of a category, or of a name when it is given, on
+// devices or the host as keep says.
+func termsOf(u *engine.Usage, c engine.Category, name string, keep func(host bool) bool) float64 {
+	n := 0.0
+	for i := range u.Terms {
+		t := &u.Terms[i]
+		if t.Category == c && (name == "" || t.Name == name) && keep(len(t.On) == 0) {
+			n += float64(t.Bytes) * float64(max(1, len(t.On))) / mib
+		}
+	}
+	return n
+}
+
+func (p *logPlanner) compareCaches(u *engine.Usage) {
+	if want, ok := p.kv(); ok && want > 0 {
+		p.add(figKV, "", want, termsOf(u, engine.KVCache, "", every), printMiB)
+	}
+	if want, ok := p.Observed.number("kv_swa_mib"); ok && want > 0 && p.Ctx != nil && !strings.Contains(p.Completeness, "partial") {
+		p.add("KV cache, sliding window", "", want, termsOf(u, engine.KVCache, "KV cache, sliding window", every), printMiB)
+	}
+	if want, ok := p.Observed.number("recurrent_mib"); ok && want > 0 {
+		p.add(figState, "", want, termsOf(u, engine.State, "", every), printMiB)
+	}
+	if want, ok := p.Observed.number("output_buffer_mib"); ok && want > 0 {
+		p.add(figOutput, "", want, termsOf(u, engine.Workspace, "Output buffer", every), printMiB)
+	}
+}
+
+func onHost(host bool) bool   { return host }
+func onDevice(host bool) bool { return !host }
+
+func (p *logPlanner) compareWeights(u *engine.Usage, weights string) {
+	stored := p.m.Quant != nil && p.m.Quant.Method == "mxfp4" && strings.Contains(strings.ToUpper(p.Quant+p.logRow.Model), "MXFP4")
+	if weights == "" && !stored {
+		return
+	}
+	if p.FileGiB != nil {
+		if s, err := quant.ForGGUF(p.m, weights); err == nil {
+			if st, err := s.Assign(p.m); err == nil {
+				p.add("weights in the file", "", *p.FileGiB*1024, float64(quant.Sum(st))/mib, 0.005*1024)
+			}
+		}
+	}
+	devices, host, any := sums(p.Observed.buffers("model_buffer_mib"))
+	switch {
+	case !any:
+	case p.hostExperts() || p.GPULayers == nil && devices > 0 && host > devices:
+		p.add("weights, devices and host", "", devices+host, termsOf(u, engine.Weights, "", every), printMiB)
+	case p.devices() == 0:
+		p.add("weights on the host", "", devices+host, termsOf(u, engine.Weights, "", every), printMiB)
+	default:
+		p.add("weights on devices", "", devices, termsOf(u, engine.Weights, "", onDevice), printMiB)
+		p.add("weights on the host", "", host, termsOf(u, engine.Weights, "", onHost), printMiB)
+	}
+}
+
+// compareCompute compares compute buffers by what they depend on: flash
+// attention, several devices, experts on the host.
+func (p *logPlanner) compareCompute(u *engine.Usage, n int) {
+	buffers := p.Observed.buffers("compute_buffer_mib")
+	devices, host, any := sums(buffers)
+	if !any || p.Ctx == nil {
+		return
+	}
+	figure := "compute, one device"
+	switch {
+	case n == 0:
+		figure = "compute, processor"
+		devices, host = devices+host, 0
+	case p.hostExperts():
+		figure = "compute, experts on the host"
+	case n > 1:
+		figure = "compute, several devices"
+	}
+	if p.Flash != nil && !*p.Flash || p.Flash == nil && p.before(flashDefault) {
+		figure += ", no flash attention"
+	}
+	if devices > 0 {
+		p.add(figure, "", devices, termsOf(u, engine.Workspace, "Compute buffer", onDevice), printMiB)
+	}
+	if host > 0 {
+		p.add("compute on the host", "", host, termsOf(u, engine.Workspace, "Compute buffer", onHost), printMiB)
+	}
+}

@@ -204,6 +204,8 @@ func (p *plannedRow) caches(want, got int64) {
 	kv, rs := sum(p.r.Parsed.KV), sum(p.r.Parsed.RS)
 	kvSlack, rsSlack := printSlack*float64(len(p.r.Parsed.KV)), printSlack*float64(len(p.r.Parsed.RS))
 	switch {
+	case kv == 0 && rs == 0:
+		return // nothing printed: only the sum is known
 	case rs == 0:
 		kv, kvSlack = float64(want), 0
 	case kv == 0:
