@@ -45,7 +45,13 @@ type Result struct {
 	StoredBytes int64
 	// PublishedParams is the count printed with the weights, 0 when unknown.
 	PublishedParams int64
-	Provenance      []model.Fact
+	// Components are the parts that the reference names beside its decoder,
+	// or instead of one.
+	Components []Component
+	// Settings are what the place itself sets for the model, by its own names:
+	// Ollama's num_ctx, an MLX server's defaults. Nil when there are none.
+	Settings   map[string]string
+	Provenance []model.Fact
 }
 
 // source is one place that models come from.
@@ -57,6 +63,9 @@ type source struct {
 	claims func(ref string) bool
 	// resolve returns a ModelNotFound error to pass on to the next source.
 	resolve func(ctx context.Context, ref string, req Request) (*Result, error)
+	// list returns what the place holds, nil when it cannot say. Errors are
+	// for a place that is there and cannot be read, never for an absent one.
+	list func(ctx context.Context) ([]Listing, error)
 }
 
 // sources is filled by init functions and not changed after.
