@@ -56,7 +56,7 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		}
 		args = raw
 	}
-	r := s.Call(ctx, req.Params.Name, args)
+	r := s.Call(withProgress(ctx, req), req.Params.Name, args)
 	return &mcp.CallToolResult{
 		Content:           []mcp.Content{mcp.NewTextContent(r.Text)},
 		StructuredContent: r.Structured,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -15,6 +16,8 @@ type dirTree struct {
 	dir string
 	// from is what provenance calls the place; "local file" when empty.
 	from string
+	// deep lists the files of folders below too.
+	deep bool
 }
 
 func (d dirTree) path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
@@ -26,22 +29,39 @@ func (d dirTree) origin() string {
 	return "local file"
 }
 
-// files lists the directory's own files, not those of folders in it.
-func (d dirTree) files(context.Context) ([]entry, error) {
-	all, err := os.ReadDir(d.dir)
-	if err != nil {
-		return nil, pathError(d.dir, err)
-	}
+// maxListed bounds the files of one tree.
+const maxListed = 100_000
+
+// files lists the directory's own files, and those of folders in it when the
+// tree is deep. Links to directories are not followed.
+func (d dirTree) files(ctx context.Context) ([]entry, error) {
 	var out []entry
-	for _, e := range all {
-		if e.IsDir() {
-			continue
+	err := filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case e.IsDir() && path != d.dir && !d.deep:
+			return fs.SkipDir
+		case e.IsDir():
+			return nil
+		case len(out) == maxListed:
+			return fs.SkipAll
 		}
-		x := entry{name: e.Name(), size: -1}
-		if info, err := os.Stat(d.path(e.Name())); err == nil { // through links
+		name, err := filepath.Rel(d.dir, path)
+		if err != nil {
+			return err
+		}
+		x := entry{name: filepath.ToSlash(name), size: -1}
+		if info, err := os.Stat(path); err == nil { // through links
 			x.size = info.Size()
 		}
 		out = append(out, x)
+		return nil
+	})
+	if err != nil {
+		return nil, pathError(d.dir, err)
 	}
 	return out, nil
 }

@@ -95,6 +95,9 @@ func findParts(ctx context.Context, r *Result, t tree) (parts []string, total in
 			return nil, 0, at(t.path(indexName), err)
 		}
 		r.Files = append(r.Files, File{Path: t.path(indexName), Bytes: int64(len(raw)), Role: "index"})
+		if f, ok := t.(interface{ expect(map[string]int64) }); ok {
+			f.expect(x.Headers)
+		}
 		return x.Files, x.TotalSize, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -100,15 +100,22 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 		return nil, model.Errorf(model.InvalidArgument, "model", "the reference has control or invisible characters")
 	}
 	var missing *model.Error
+	var not *unasked
 	for _, s := range sources {
 		if !s.claims(ref) {
 			continue
 		}
 		r, err := s.resolve(ctx, ref, req)
 		if err == nil {
-			return r, nil
+			return not.note(r), nil
 		}
 		var e *model.Error
+		if first := not; errors.As(err, &not) {
+			if first != nil {
+				not = first
+			}
+			continue
+		}
 		if !errors.As(err, &e) || e.Code != model.ModelNotFound {
 			return nil, err
 		}
@@ -116,7 +123,10 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 			missing = e
 		}
 	}
-	if missing != nil {
+	switch {
+	case not != nil:
+		return nil, not.explain(missing)
+	case missing != nil:
 		return nil, missing
 	}
 	return nil, model.Errorf(model.InvalidArgument, "model", "%q is not a form of reference that is known", ref).WithHint("%s", forms)
@@ -124,3 +134,36 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 
 // forms is the hint of every reference that cannot be read.
 const forms = `use org/name, org/name:Q4_K_M or org/name/file.gguf of the Hub, catalog:org/name of the embedded catalogue, a path (./dir, /path/config.json, /path/x.gguf), the https address of a GGUF, or give the config.json itself as "config"`
+
+// unasked is the error of a source that could not be asked. Other sources
+// are asked then; when none of them knows the model it is the answer.
+type unasked struct{ err *model.Error }
+
+func (e *unasked) Error() string { return e.err.Error() }
+func (e *unasked) Unwrap() error { return e.err }
+
+// note adds to a result of another source why this one did not answer.
+func (e *unasked) note(r *Result) *Result {
+	if e != nil {
+		r.Provenance = append(r.Provenance, fact("hub", "not read", Clean(e.err.Error(), MaxText)))
+	}
+	return r
+}
+
+// explain says of a reference that nothing knows why this source did not
+// answer, and offers the names that another one has. Offline a name that is
+// nearly right is more probable than one that only the network knows.
+func (e *unasked) explain(missing *model.Error) error {
+	if missing == nil {
+		return e.err
+	}
+	x := *e.err
+	if x.Code == model.Offline && len(missing.Candidates) > 0 {
+		x = *missing
+		x.Message += "; " + e.err.Message
+	}
+	if len(x.Candidates) == 0 {
+		x.Candidates = missing.Candidates
+	}
+	return &x
+}

@@ -2,15 +2,16 @@ package lookup
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"hwledger/calc/lookup/fetch"
+	"hwledger/calc/lookup/metacache"
 	"hwledger/calc/model"
 )
 
@@ -23,48 +24,47 @@ type remoteTree struct {
 	only    string   // the one file that is asked for, when names are not
 	commit  string
 	license string
+	facts   []model.Fact
+	// cache keeps what was read, when there is a commit by which to know it.
+	cache   *metacache.Cache
+	offline bool
+	// headers are the expected sizes of safetensors headers by file, from an
+	// index.
+	headers map[string]int64
 }
 
-// Bounds of what the Hub's answers and headers may take.
+// Bounds of what headers may take, and what is fetched of a weight file before
+// it says how long its header is.
 const (
-	maxInfo         = 32 << 20
-	maxRemoteHeader = 256 << 20
-	firstWindow     = 256 << 10 // most safetensors headers, and then some
+	maxRemoteHeader  = 256 << 20
+	firstGGUF        = 256 << 10
+	firstSafetensors = 64 << 10 // most headers of unsharded checkpoints
+	headerBlock      = 4 << 10  // what an expected header is rounded up to
 )
 
 // openRepo asks the Hub what the repository holds at the revision.
-func openRepo(ctx context.Context, h hubRef) (*remoteTree, error) {
-	if h.whole {
-		ctx = fetch.Quick(ctx)
-	}
-	c := client()
-	address := endpoint() + "/api/models/" + h.id + "/revision/" + url.PathEscape(h.revision)
-	reply, err := c.Get(ctx, address, maxInfo, "")
+func openRepo(ctx context.Context, h hubRef, offline bool) (*remoteTree, error) {
+	t := &remoteTree{client: client(), cache: metadata(), offline: offline}
+	info, err := askRepo(ctx, t.client, t.cache, h, offline)
 	if err != nil {
 		return nil, err
 	}
-	var info struct {
-		SHA      string `json:"sha"`
-		Siblings []struct {
-			Name string `json:"rfilename"`
-		} `json:"siblings"`
-		Card struct {
-			License any `json:"license"`
-		} `json:"cardData"`
-	}
-	if err := json.Unmarshal(reply.Body, &info); err != nil || !hubWord(info.SHA) {
-		return nil, model.Errorf(model.MalformedFile, "model", "the Hub's description of %s is not what its API documents", h.id)
-	}
-	base, err := url.Parse(endpoint() + "/" + h.id + "/resolve/" + info.SHA + "/")
-	if err != nil {
+	if t.base, err = url.Parse(endpoint() + "/" + h.id + "/resolve/" + info.CommitHash + "/"); err != nil {
 		return nil, model.Errorf(model.InvalidArgument, "HF_ENDPOINT", "is not an address")
 	}
-	t := &remoteTree{client: c, base: base, commit: info.SHA}
-	t.license, _ = info.Card.License.(string)
+	t.commit = info.CommitHash
 	for _, s := range info.Siblings {
 		if fs.ValidPath(s.Name) {
 			t.names = append(t.names, s.Name)
 		}
+	}
+	for _, tag := range info.Tags {
+		if license, ok := strings.CutPrefix(tag, "license:"); ok {
+			t.license = license
+		}
+	}
+	if info.stale {
+		t.facts = append(t.facts, fact("repository", t.commit, "what the Hub said at "+info.asked.UTC().Format(time.RFC3339)+"; it was not asked now"))
 	}
 	return t, nil
 }
@@ -98,51 +98,122 @@ func (t *remoteTree) has(_ context.Context, name string) bool {
 	return t.only != "" || slices.Contains(t.names, name)
 }
 
+// kept is the key in the cache of what was read of a file, "" when nothing is
+// kept.
+func (t *remoteTree) kept(name string) string {
+	if t.cache == nil || t.commit == "" {
+		return ""
+	}
+	return t.address(name)
+}
+
+// recall returns what the cache has of a file.
+func (t *remoteTree) recall(name string) (metacache.Entry, bool) {
+	key := t.kept(name)
+	if key == "" {
+		return metacache.Entry{}, false
+	}
+	e, ok := t.cache.Get(key)
+	if ok && time.Since(e.Checked) > time.Hour {
+		t.cache.Touch(key) // a commit does not change: it is still of use
+	}
+	return e, ok
+}
+
+// missed is the error for a file that would have to be fetched offline.
+func (t *remoteTree) missed(name string) error {
+	return model.Errorf(model.Offline, "model", "%s is on the network, which is not to be used", Clean(t.path(name), MaxText)).
+		WithHint("leave out offline and HF_HUB_OFFLINE, or give the path of the downloaded files")
+}
+
 func (t *remoteTree) read(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if !t.has(ctx, name) {
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	if e, ok := t.recall(name); ok && e.Size == int64(len(e.Body)) && e.Size <= limit {
+		return e.Body, nil
+	}
+	if t.offline {
+		return nil, t.missed(name)
 	}
 	reply, err := t.client.Get(ctx, t.address(name), limit, "")
 	if err != nil {
 		return nil, err
 	}
+	if key := t.kept(name); key != "" {
+		_ = t.cache.Put(key, metacache.Entry{Body: reply.Body, Size: int64(len(reply.Body)), ETag: reply.ETag}) // else it is fetched again
+	}
 	return reply.Body, nil
 }
 
+// expect is told how long the headers of safetensors files probably are.
+func (t *remoteTree) expect(headers map[string]int64) { t.headers = headers }
+
 // open fetches the beginning of the file, which tells its size.
 func (t *remoteTree) open(ctx context.Context, name string) (blob, error) {
-	p := t.client.Prefix(t.address(name), maxRemoteHeader)
-	if err := p.Grow(ctx, firstWindow); err != nil && err != io.EOF {
+	f := &remoteFile{ctx: ctx, t: t, name: name, p: t.client.Prefix(t.address(name), maxRemoteHeader)}
+	if e, ok := t.recall(name); ok && e.Size >= int64(len(e.Body)) {
+		f.p.Resume(e.Body, e.Size)
+		f.known = int64(len(e.Body))
+		return f, nil
+	}
+	first := int64(firstSafetensors)
+	if n := t.headers[name]; n > 0 {
+		first = (n + headerBlock - 1) / headerBlock * headerBlock
+	} else if strings.HasSuffix(strings.ToLower(name), ".gguf") {
+		first = firstGGUF
+	}
+	if err := f.grow(first); err != nil {
 		return nil, err
 	}
-	// A header of more than a window is fetched in steps that grow, so that
-	// a vocabulary of many megabytes takes few requests.
-	step := int64(firstWindow)
-	if strings.HasSuffix(strings.ToLower(name), ".gguf") {
-		step = 4 << 20
-	}
-	return &remoteFile{ctx: ctx, p: p, step: step}, nil
+	return f, nil
 }
 
 // remoteFile reads a remote file from its beginning, no byte twice.
 type remoteFile struct {
-	ctx  context.Context
-	p    *fetch.Prefix
-	step int64
+	ctx    context.Context
+	t      *remoteTree
+	name   string
+	p      *fetch.Prefix
+	known  int64 // bytes that the cache has
+	ahead  int64 // how far the reader expects to read
+	failed bool
 }
 
 func (f *remoteFile) Size() int64 { return f.p.Size() }
 
-func (f *remoteFile) Close() error { return nil }
+// Expect sets how far the next fetch reaches (gguf.Foresight).
+func (f *remoteFile) Expect(end int64) { f.ahead = min(end, maxRemoteHeader) }
 
-// ReadAt fetches up to the end of b, or a step more when it must fetch at all.
+func (f *remoteFile) grow(end int64) error {
+	if f.t.offline {
+		return f.t.missed(f.name)
+	}
+	err := f.p.Grow(f.ctx, end)
+	if err == io.EOF {
+		return nil
+	}
+	f.failed = f.failed || err != nil
+	return err
+}
+
+// Close keeps what was fetched, unless fetching failed.
+func (f *remoteFile) Close() error {
+	b := f.p.Bytes()
+	if key := f.t.kept(f.name); key != "" && !f.failed && int64(len(b)) > f.known && f.p.Size() >= 0 {
+		_ = f.t.cache.Put(key, metacache.Entry{Body: b, Size: f.p.Size()}) // else it is fetched again
+	}
+	return nil
+}
+
+// ReadAt fetches up to the end of b, and on to what is expected when it must
+// fetch at all.
 func (f *remoteFile) ReadAt(b []byte, off int64) (int, error) {
 	end := off + int64(len(b))
-	if have := int64(len(f.p.Bytes())); end > have {
-		if err := f.p.Grow(f.ctx, min(max(end, have+f.step), maxRemoteHeader)); err != nil && err != io.EOF {
+	if end > int64(len(f.p.Bytes())) {
+		if err := f.grow(max(end, f.ahead)); err != nil {
 			return 0, err
 		}
-		f.step *= 2
 	}
 	all := f.p.Bytes()
 	if off >= int64(len(all)) {

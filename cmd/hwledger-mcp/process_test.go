@@ -65,7 +65,14 @@ type session struct {
 
 func start(t testing.TB) *session {
 	t.Helper()
+	return startWith(t, nil)
+}
+
+// startWith starts a server in an environment, this process's own when nil.
+func startWith(t testing.TB, env []string) *session {
+	t.Helper()
 	s := &session{t: t, cmd: program(t, "serve")}
+	s.cmd.Env = env
 	s.cmd.Stderr = os.Stderr
 	in, err := s.cmd.StdinPipe()
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 // 151936 tokens with scores and types, 151387 merges, 483 tensors, about
 // 6.8 MB.
 func BigVocabulary() *File {
-	const tokens, merges = 151936, 151387
 	f, err := Build([]byte(`{"name":"big-vocabulary","arch":"qwen3moe","L":48,"d":2048,"ff":6144,"h":32,"kv":4,"hd":128,
 		"vocab":151936,"ctx":262144,"E":128,"k":8,"ffe":768}`))
 	if err != nil {
@@ -21,6 +20,13 @@ func BigVocabulary() *File {
 	}
 	// 483 tensors, as when each layer has ten of its twelve.
 	f.Tensors = f.Tensors[:483]
+	return f.BigVocabulary()
+}
+
+// BigVocabulary gives the file a vocabulary of 151936 tokens with scores,
+// types and 151387 merges.
+func (f *File) BigVocabulary() *File {
+	const tokens, merges = 151936, 151387
 	text := make([]string, tokens)
 	for i := range text {
 		text[i] = fmt.Sprintf("t%06d%s", i, "abcd"[:i%5])

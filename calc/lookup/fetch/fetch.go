@@ -50,6 +50,7 @@ type Client struct {
 	trusted map[string]bool   // host:port
 	tokens  map[string]string // by host:port
 	proxies sync.Map          // host:port of the operator's proxies
+	down    sync.Map          // host:port that did not answer: when
 }
 
 // maxHeader bounds a response's header; maxRedirects the hops to a CDN.

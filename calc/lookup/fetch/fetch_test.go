@@ -255,3 +255,33 @@ func FuzzContentRange(f *testing.F) {
 		}
 	})
 }
+
+// TestQuickRemembers: a server that does not answer is not waited for again by
+// a caller that has another answer; one that must have it still asks.
+func TestQuickRemembers(t *testing.T) {
+	var asked atomic.Int64
+	var up atomic.Bool
+	base := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1); !up.Load() {
+			panic(http.ErrAbortHandler)
+		}
+	})
+	c := client(t, base)
+	quick := Quick(context.Background())
+	for range 3 {
+		if _, err := c.Get(quick, base, 10, ""); !Unreached(err) {
+			t.Fatal(err)
+		}
+	}
+	// net/http itself repeats a request whose connection broke at once.
+	if n := asked.Load(); n > 2 {
+		t.Errorf("asked %d times", n)
+	}
+	up.Store(true)
+	if _, err := c.Get(context.Background(), base, 10, ""); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Get(quick, base, 10, ""); err != nil {
+		t.Errorf("after it answered: %v", err)
+	}
+}

@@ -21,6 +21,9 @@ type Prefix struct {
 	size    int64 // of the file, -1 when the server does not say
 	etag    string
 	whole   bool // the buffer is the whole file
+	// final is where redirects led to, which later ranges ask without them:
+	// a signed address of a CDN. It is given up when it no longer answers.
+	final string
 	// Requests counts round trips.
 	Requests int
 }
@@ -29,6 +32,10 @@ type Prefix struct {
 func (c *Client) Prefix(address string, limit int64) *Prefix {
 	return &Prefix{c: c, address: address, limit: limit, size: -1}
 }
+
+// Resume makes bytes that were read before the beginning of a file of size
+// bytes, so that only what follows them is asked for.
+func (p *Prefix) Resume(begin []byte, size int64) { p.buf, p.size = begin, size }
 
 // Size returns the file's size, -1 while it is unknown.
 func (p *Prefix) Size() int64 { return p.size }
@@ -51,7 +58,19 @@ func (p *Prefix) Grow(ctx context.Context, n int64) error {
 	if p.size >= 0 {
 		n = min(n, p.size)
 	}
-	return p.c.retry(ctx, p.address, func(h http.Header) {
+	if p.final != "" {
+		from := p.final
+		if err := p.ask(ctx, from, n); err == nil || ctx.Err() != nil || int64(len(p.buf)) > have {
+			return err
+		}
+		p.final = "" // expired
+	}
+	return p.ask(ctx, p.address, n)
+}
+
+// ask reads from an address until n bytes are there.
+func (p *Prefix) ask(ctx context.Context, address string, n int64) error {
+	return p.c.retry(ctx, address, func(h http.Header) {
 		p.Requests++
 		h.Set("Range", fmt.Sprintf("bytes=%d-%d", len(p.buf), n-1))
 		// A range of a compressed stream is not a range of the file.
@@ -59,7 +78,13 @@ func (p *Prefix) Grow(ctx context.Context, n int64) error {
 		if p.etag != "" {
 			h.Set("If-Range", p.etag)
 		}
-	}, func(resp *http.Response) error { return p.take(resp, n) })
+	}, func(resp *http.Response) error {
+		err := p.take(resp, n)
+		if err == nil && resp.Request.URL.String() != p.address {
+			p.final = resp.Request.URL.String()
+		}
+		return err
+	})
 }
 
 // take adds what a response brings, so that an attempt after a broken body

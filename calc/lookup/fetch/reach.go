@@ -14,6 +14,12 @@ import (
 // quickDial bounds a connection's set-up when there is another answer.
 const quickDial = 2 * time.Second
 
+// quickMemory is how long a server that did not answer is not asked again by
+// callers that have another answer.
+const quickMemory = time.Minute
+
+var errDown = errors.New("it did not answer a moment ago")
+
 type quickKey struct{}
 
 // Quick returns a context whose requests give up at the first sign that the

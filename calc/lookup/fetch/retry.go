@@ -48,11 +48,18 @@ func (c *Client) retry(ctx context.Context, address string, header func(http.Hea
 	if err := check(u); err != nil {
 		return err
 	}
+	if since, ok := c.down.Load(hostPort(u)); ok && isQuick(ctx) && time.Since(since.(time.Time)) < quickMemory {
+		return explain(ctx, address, 1, &transportError{errDown})
+	}
 	wait := c.opts.Backoff
 	for attempt := 1; ; attempt++ {
 		after, err := c.once(ctx, u, header, use)
 		if err == nil {
+			c.down.Delete(hostPort(u))
 			return nil
+		}
+		if isQuick(ctx) && unreached(err) && ctx.Err() == nil {
+			c.down.Store(hostPort(u), time.Now())
 		}
 		if attempt == c.opts.Attempts || !again(err) || ctx.Err() != nil || isQuick(ctx) && unreached(err) {
 			return explain(ctx, address, attempt, err)

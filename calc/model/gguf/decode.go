@@ -61,8 +61,10 @@ type Decoder struct {
 
 	kvs, tensors int64 // left to read
 	key          string
-	value        Value // the array that is being read
-	left         int64 // of its strings
+	value        Value                    // the array that is being read
+	left         int64                    // of its strings
+	began        int64                    // offset of its first string
+	vocabulary   struct{ n, bytes int64 } // once its strings were read
 }
 
 // NewDecoder returns a decoder for a file of size bytes, -1 when unknown.
@@ -160,7 +162,7 @@ func (d *Decoder) kv(c *cursor) error {
 		err = c.skipText(&v)
 	case v.Type == Array:
 		if err = c.arrayHead(&v); err == nil && v.Elem == String {
-			d.key, d.value, d.left = string(key), v, v.Len
+			d.key, d.value, d.left, d.began = string(key), v, v.Len, c.base+c.pos
 			d.state = readingStrings
 			return nil
 		}
@@ -202,6 +204,9 @@ func (d *Decoder) strings(c *cursor) (err error) {
 		d.value.strs = append(d.value.strs, s.str)
 	}
 	d.h.KV[d.key] = d.value
+	if d.key == tokensKey {
+		d.vocabulary.n, d.vocabulary.bytes = d.value.Len, c.base+c.pos-d.began
+	}
 	d.key, d.value = "", Value{}
 	d.kvs--
 	d.state = readingKV
@@ -303,14 +308,19 @@ func pad(n, to int64) int64 { return (n + to - 1) / to * to }
 
 // Parse reads the header at the start of r, a file of size bytes (-1 when
 // unknown). It reads each byte of the header at most once, in order, and
-// nothing behind the window in which the header ends.
+// nothing behind the window in which the header ends. A reader with Foresight
+// is told before each read how far the header probably reaches.
 func Parse(r io.ReaderAt, size int64) (*Header, error) {
 	d := NewDecoder(size)
 	buf := make([]byte, window)
 	have := 0 // bytes of buf that hold the file from base on
 	base := int64(0)
 	want := int64(0)
+	foresight, _ := r.(Foresight)
 	for {
+		if foresight != nil {
+			foresight.Expect(d.off + d.ahead())
+		}
 		if want > int64(len(buf)) {
 			buf = append(buf[:have], make([]byte, want-int64(have))...)
 		}

@@ -17,7 +17,17 @@ type Index struct {
 	Files []string
 	// Tensors is the number of tensors listed.
 	Tensors int
+	// Headers are about how many bytes the header of each part takes with its
+	// length before it, judged by the names that it has to hold.
+	Headers map[string]int64
 }
+
+// What the header says of one tensor besides its name, and of the file: types
+// and shapes are short, offsets have up to ten digits.
+const (
+	besideName = 84
+	besideAll  = 80
+)
 
 // maxFiles is the most parts a checkpoint may have.
 const maxFiles = 10_000
@@ -36,19 +46,19 @@ func ParseIndex(raw []byte) (*Index, error) {
 	if len(doc.Map) == 0 {
 		return nil, model.Errorf(model.MalformedFile, name, "weight_map is missing or empty")
 	}
-	x := &Index{Tensors: len(doc.Map)}
+	x := &Index{Tensors: len(doc.Map), Headers: map[string]int64{}}
 	if v, ok := doc.Metadata["total_size"].(float64); ok && v >= 0 && v < 1<<62 {
 		x.TotalSize = int64(v)
 	}
-	seen := map[string]bool{}
-	for _, f := range doc.Map {
-		if seen[f] {
+	for tensor, f := range doc.Map {
+		if x.Headers[f] > 0 {
+			x.Headers[f] += int64(len(tensor)) + besideName
 			continue
 		}
 		if !plainName(f) {
 			return nil, model.Errorf(model.MalformedFile, name, "names %.80q, which is not a plain file name", f)
 		}
-		if seen[f] = true; len(seen) > maxFiles {
+		if x.Headers[f] = int64(len(tensor)) + besideName + besideAll; len(x.Headers) > maxFiles {
 			return nil, model.Errorf(model.MalformedFile, name, "lists more than %d files", maxFiles)
 		}
 		x.Files = append(x.Files, f)
