@@ -16,6 +16,15 @@ type Suggestion struct {
 	Fits      bool
 }
 
+// Suggest returns changes that make a request fit of which res is the plan;
+// none when it fits.
+func Suggest(req Request, res *Result) []Suggestion {
+	if res.Verdict == Fits {
+		return nil
+	}
+	return suggest(req, res)
+}
+
 // suggest returns changes that make the request fit, each planned, the least
 // costly to quality first.
 func suggest(req Request, res *Result) []Suggestion {

@@ -1,6 +1,10 @@
 package calc
 
-import "hwledger/calc/engine"
+import (
+	"math"
+
+	"hwledger/calc/engine"
+)
 
 // Totals are sums over a plan's terms and devices. Host memory is not in
 // them.
@@ -95,8 +99,7 @@ func (d *DeviceUse) set(h engine.Device, usable Bytes) {
 	}
 }
 
-// judge compares what every device needs with what it has. A unified device
-// also pays for what the engine leaves on the host.
+// judge compares what every device needs with what it has.
 func judge(r *Result, hw engine.Hardware) Verdict {
 	if len(hw.Devices) == 0 {
 		return NoVerdict
@@ -104,24 +107,50 @@ func judge(r *Result, hw engine.Hardware) Verdict {
 	if len(hw.Devices) < len(r.Devices) {
 		return DoesNotFit
 	}
-	v := Fits
+	expected, high := r.margins()
+	switch {
+	case expected.Bytes < 0:
+		return DoesNotFit
+	case high.Bytes < 0:
+		return Tight
+	}
+	return Fits
+}
+
+// margin is what the fullest device has left, negative when it lacks memory.
+type margin struct {
+	Bytes  Bytes
+	Device int // index, -1 for the host
+}
+
+// margins returns what is left of the device, or of the host, that is
+// fullest: when everything takes what is expected, and when it takes the high
+// end of its range. A unified device also pays for what the engine leaves on
+// the host: that comes out of the same memory, though not out of the device's
+// share of it.
+func (r *Result) margins() (expected, high margin) {
+	expected, high = margin{math.MaxInt64, -1}, margin{math.MaxInt64, -1}
 	for i := range r.Devices {
 		d := &r.Devices[i]
-		// On unified memory what the engine leaves on the host comes out of
-		// the same memory, though not out of the device's share of it.
 		var beside, besideHigh Bytes
 		if d.Kind == engine.Unified && r.Host != nil {
 			beside, besideHigh = r.Host.Required, r.Host.High
 		}
-		switch {
-		case d.Required-d.Outside > d.Usable || d.Required+beside > d.Free:
-			return DoesNotFit
-		case d.High-d.OutsideHigh > d.Usable || d.High+besideHigh > d.Free:
-			v = Tight
+		if n := min(d.Usable-d.Required+d.Outside, d.Free-d.Required-beside); n < expected.Bytes {
+			expected = margin{n, i}
+		}
+		if n := min(d.Usable-d.High+d.OutsideHigh, d.Free-d.High-besideHigh); n < high.Bytes {
+			high = margin{n, i}
 		}
 	}
-	if h := r.Host; h != nil && h.Known && h.Required > h.Usable {
-		return DoesNotFit
+	// Host memory is held to what is expected only.
+	if h := r.Host; h != nil && h.Known {
+		if n := h.Usable - h.Required; n < expected.Bytes {
+			expected = margin{n, -1}
+		}
+		if n := h.Usable - h.Required; n < high.Bytes {
+			high = margin{n, -1}
+		}
 	}
-	return v
+	return expected, high
 }

@@ -19,6 +19,7 @@ import (
 var registry = []func(Options) Tool{
 	lookupModel,
 	planMemory,
+	findFit,
 	lookupHardware,
 }
 

@@ -244,3 +244,27 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// TestLadder: every rung's name is read back as the same devices, in order of
+// memory; priced ones in order of price.
+func TestLadder(t *testing.T) {
+	ladder := Ladder()
+	if len(ladder) < 400 {
+		t.Fatalf("%d rungs", len(ladder))
+	}
+	for i, r := range ladder {
+		hw, err := Parse(r.Name)
+		if err != nil || len(hw.Devices) != len(r.Devices) || hw.Devices[0] != r.Devices[0] {
+			t.Errorf("%s is read as %d devices, %v", r.Name, len(hw.Devices), err)
+		}
+		if i > 0 && r.Memory < ladder[i-1].Memory {
+			t.Errorf("%s has less memory than %s before it", r.Name, ladder[i-1].Name)
+		}
+	}
+	priced := ByPrice(ladder)
+	for i := 1; i < len(priced); i++ {
+		if priced[i].USDPerHour < priced[i-1].USDPerHour {
+			t.Errorf("%s costs less than %s", priced[i].Name, priced[i-1].Name)
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package calc
+
+import (
+	"fmt"
+	"slices"
+
+	"hwledger/calc/model"
+	"hwledger/calc/quant"
+)
+
+// Contender is a model that may be the best for some hardware.
+type Contender struct {
+	Ref string
+	// Params is its parameter count when that is known without loading it.
+	Params int64
+	// Load returns the model; it is called for those that may win only.
+	Load func() (*model.Model, error)
+}
+
+// Contest is a search for the best model for given hardware.
+type Contest struct {
+	// Request is the load, engine and hardware; its model is not used.
+	Request Request
+	// Schemes are the weight schemes to choose from, best first; without any,
+	// what the request's engine can run each model with.
+	Schemes []string
+	Accept  Accept
+	// Wanted is how many models to find.
+	Wanted int
+}
+
+// goodBits is the width below which a smaller model at more bits is the
+// better choice: the smallest of the four-bit schemes.
+const goodBits = 4.125
+
+// Run judges contenders, most parameters first, and returns those that fit,
+// best first, then those that do not, with reasons. Each has the best scheme
+// that fits. What fits at less than goodBits ranks after everything else.
+// Contenders of one shape are judged once. Those after the last wanted one are
+// passed over and counted in skipped.
+func (c Contest) Run(contenders []Contender) (options []Option, skipped int) {
+	contenders = slices.Clone(contenders)
+	slices.SortStableFunc(contenders, func(a, b Contender) int { return int(min(max(b.Params-a.Params, -1), 1)) })
+	schemes := schemesOf(c.Schemes)
+	least := leastBits(schemes)
+	room := c.room()
+	var good, poor, refused []Option
+	seen := map[string]string{}
+	for i, x := range contenders {
+		if len(good) == c.Wanted {
+			skipped += len(contenders) - i
+			break
+		}
+		if o, over := tooLarge(x.Ref, x.Params, least, room); over {
+			refused = append(refused, o)
+			continue
+		}
+		m, err := x.Load()
+		if err == nil && x.Params == 0 {
+			if o, over := tooLarge(x.Ref, m.Count().Total, least, room); over {
+				refused = append(refused, o)
+				continue
+			}
+		}
+		if err != nil {
+			refused = append(refused, Option{Name: x.Ref, Arguments: map[string]any{"model": x.Ref}, Reason: reason(err), Binding: Binding{Kind: "engine", Text: reason(err)}})
+			continue
+		}
+		if same := shape(m); seen[same] != "" {
+			skipped++
+			continue
+		} else {
+			seen[same] = x.Ref
+		}
+		o, bits := c.judge(x.Ref, m, schemes)
+		o.Parameters = m.Count().Total
+		switch {
+		case !o.Fits:
+			refused = append(refused, o)
+		case bits < goodBits:
+			poor = append(poor, o)
+		default:
+			good = append(good, o)
+		}
+	}
+	return append(append(good, poor...), refused...), skipped
+}
+
+// tooLarge refuses a model whose weights alone are more than there is room
+// for, at the least width of a parameter.
+func tooLarge(ref string, params int64, bits float64, room Bytes) (Option, bool) {
+	floor := Bytes(float64(params) * bits / 8)
+	return Option{
+		Name: ref, Arguments: map[string]any{"model": ref}, Parameters: params,
+		Reason:  fmt.Sprintf("weights of at least %s, devices of %s", floor, room),
+		Binding: Binding{Kind: "memory", Category: "weights", Short: floor - room},
+	}, floor > room
+}
+
+// scheme is a weight scheme and its nominal width.
+type scheme struct {
+	name string
+	bits float64 // 0 for what the model stores
+}
+
+func schemesOf(names []string) []scheme {
+	out := make([]scheme, 0, len(names))
+	for _, n := range names {
+		x := scheme{name: n}
+		if s, err := quant.Parse(n); err == nil {
+			x.bits = s.Bits()
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// leastBits is a width that no scheme goes below for a whole model: some are
+// stored in four bits whatever is asked for, and an engine may offer two.
+func leastBits(schemes []scheme) float64 {
+	low := 4.0
+	if len(schemes) == 0 {
+		low = 2
+	}
+	for _, s := range schemes {
+		if s.bits > 0 {
+			low = min(low, s.bits)
+		}
+	}
+	return low * 0.85
+}
+
+// room is all the memory there is.
+func (c Contest) room() (n Bytes) {
+	for _, d := range c.Request.Hardware.Devices {
+		n += d.Usable
+	}
+	if h := c.Request.Hardware.Host; h != nil {
+		n += h.Usable
+	}
+	return n
+}
+
+// shape identifies models whose memory is the same.
+func shape(m *model.Model) string {
+	n := m.Count()
+	stored := ""
+	if m.Quant != nil {
+		stored = m.Quant.Method
+	}
+	return fmt.Sprint(m.Type, m.Hidden, m.Vocab, len(m.Layers), n.Total, n.Active, m.Context, m.Tied, stored)
+}
+
+// judge returns the best scheme of one model that fits, and its bits. The
+// smallest is tried first: when that does not fit, nothing does.
+func (c Contest) judge(ref string, m *model.Model, schemes []scheme) (Option, float64) {
+	refuse := func(why string) (Option, float64) {
+		return Option{Name: ref, Arguments: map[string]any{"model": ref}, Reason: why, Binding: Binding{Kind: "model_context", Text: why}}, 0
+	}
+	req := c.Request
+	req.Model = m
+	want := max(req.Load.ContextTokens, req.Load.MaxModelLen)
+	switch {
+	case !m.Causal || len(m.Layers) == 0:
+		return refuse("it does not generate text")
+	case want > 0 && m.Context > 0 && m.Context < want:
+		return refuse(fmt.Sprintf("its longest context is %d tokens", m.Context))
+	}
+	if len(schemes) == 0 {
+		changes, err := QuantizationChanges(req, nil)
+		if err != nil {
+			return refuse(reason(err))
+		}
+		for _, x := range changes {
+			schemes = append(schemes, schemesOf([]string{x.Name})...)
+		}
+	}
+	stored := storedBits(m)
+	schemes = slices.DeleteFunc(slices.Clone(schemes), func(s scheme) bool { return s.bits > stored })
+	// The smallest that the engine runs.
+	var least Option
+	n := len(schemes)
+	for ; n > 0; n-- {
+		if least = c.try(req, ref, schemes[n-1].name); least.Binding.Kind != "engine" {
+			break
+		}
+	}
+	if !least.Fits {
+		return least, 0
+	}
+	for _, s := range schemes[:n-1] {
+		if o := c.try(req, ref, s.name); o.Fits {
+			return o, s.width(stored)
+		}
+	}
+	return least, schemes[n-1].width(stored)
+}
+
+// width is the scheme's, or the stored one of a scheme that keeps it.
+func (s scheme) width(stored float64) float64 {
+	if s.bits > 0 {
+		return s.bits
+	}
+	return stored
+}
+
+// storedBits is the nominal width of what the model stores.
+func storedBits(m *model.Model) float64 {
+	if s, err := quant.AsStored(m); err == nil {
+		return s.Bits()
+	}
+	return 16
+}
+
+func (c Contest) try(req Request, ref, weights string) Option {
+	return Try(req, Change{Name: ref + " " + weights, Arguments: map[string]any{"model": ref, "weights": weights},
+		Apply: func(r *Request) { r.Load.Weights = weights }}, c.Accept)
+}
