@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"hwledger/calc"
 	"hwledger/calc/engine"
@@ -100,6 +101,19 @@ func (h *Hardware) UnmarshalJSON(b []byte) error {
 	}
 	h.MemoryBytes, h.Count = o.MemoryBytes, max(1, o.Count)
 	return nil
+}
+
+// String is what the caller wrote, "" for nothing.
+func (h *Hardware) String() string {
+	switch {
+	case h == nil:
+		return ""
+	case h.MemoryBytes > 0 && h.Count > 1:
+		return fmt.Sprintf("%dx %s", h.Count, engine.Bytes(h.MemoryBytes))
+	case h.MemoryBytes > 0:
+		return engine.Bytes(h.MemoryBytes).String()
+	}
+	return h.Text
 }
 
 // resolve returns the devices; none when nothing was given.

@@ -20,6 +20,7 @@ var registry = []func(Options) Tool{
 	lookupModel,
 	planMemory,
 	findFit,
+	comparePlans,
 	lookupHardware,
 }
 

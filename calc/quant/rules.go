@@ -2,6 +2,7 @@ package quant
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,9 @@ type pattern struct {
 	glob  bool
 	re    *regexp.Regexp
 	negat bool
+	// must is a text that is in every match of re, so that most paths need no
+	// regular expression at all.
+	must string
 }
 
 // maxPattern bounds a regular expression from a configuration.
@@ -80,8 +84,32 @@ func newPattern(text string) (pattern, error) {
 			Hint:    "give the tensor headers beside the configuration, they say what is quantized",
 		}
 	}
-	p.re = re
+	p.re, p.must = re, required(expr)
 	return p, nil
+}
+
+// required returns the longest text that every match of a regular expression
+// contains, "" when none is sure.
+func required(expr string) string {
+	tree, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return ""
+	}
+	parts := []*syntax.Regexp{tree}
+	best := ""
+	for len(parts) > 0 {
+		t := parts[0]
+		parts = parts[1:]
+		switch t.Op {
+		case syntax.OpConcat, syntax.OpCapture:
+			parts = append(parts, t.Sub...)
+		case syntax.OpLiteral:
+			if text := string(t.Rune); t.Flags&syntax.FoldCase == 0 && len(text) > len(best) {
+				best = text
+			}
+		}
+	}
+	return best
 }
 
 // layerOf returns the layer that a pattern without wildcards before it names.
@@ -137,7 +165,9 @@ func (r *rules) override(m *model.Model, t *model.Tensor) (bits int64, ok bool) 
 func (p *pattern) match(path string) bool {
 	switch {
 	case p.re != nil:
-		hit := p.re.MatchString("model."+path) || p.re.MatchString("model.language_model."+path) || p.re.MatchString(path)
+		long, short := "model.language_model."+path, "model."+path
+		hit := (strings.Contains(long, p.must) || strings.Contains(short, p.must)) &&
+			(p.re.MatchString(short) || p.re.MatchString(long) || p.re.MatchString(path))
 		return hit != p.negat
 	case p.glob:
 		return glob(p.text, path) || glob(p.text+".*", path)

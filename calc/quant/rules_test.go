@@ -126,3 +126,21 @@ func TestHostileShapes(t *testing.T) {
 		}
 	}
 }
+
+// TestRequired: a text that regular expressions of published configurations
+// cannot match without, and none where alternatives leave it open.
+func TestRequired(t *testing.T) {
+	for expr, want := range map[string]string{
+		`.*self_attn.*`:             "self_attn",
+		`.*lm_head`:                 "lm_head",
+		`model\.layers\.(0|1)\.`:    "model.layers.",
+		`(?i).*router.*`:            "",
+		`.*(gate|router).*`:         "",
+		`.*mlp\.(gate|up)_proj.*`:   "_proj",
+		`(visual|vision_tower)\..*`: "vis",
+	} {
+		if got := required(expr); got != want {
+			t.Errorf("%s requires %q, want %q", expr, got, want)
+		}
+	}
+}
