@@ -21,6 +21,7 @@ var registry = []func(Options) Tool{
 	planMemory,
 	findFit,
 	comparePlans,
+	exportLaunch,
 	lookupHardware,
 }
 

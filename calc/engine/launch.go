@@ -9,8 +9,7 @@ type Launch struct {
 	// engine itself takes it.
 	Ref string
 	// Load is the plan's load, every open number filled in.
-	Load  Load
-	Usage *Usage
+	Load Load
 	// Hardware is what was planned for; no devices when none was given.
 	Hardware Hardware
 	// Host and Port are where the server listens.
@@ -32,6 +31,9 @@ type Command struct {
 	Files map[string]string
 	// Image is the container image that has the engine, "" when there is none.
 	Image string
+	// Program is where the image has Argv's program, "" when it is in its path
+	// under that name.
+	Program string
 	// Notes say what the command cannot make the engine do, and what to know.
 	Notes []string
 }

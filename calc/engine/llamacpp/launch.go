@@ -1,0 +1,159 @@
+package llamacpp
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"hwledger/calc/engine"
+	"hwledger/calc/model"
+	"hwledger/calc/quant"
+)
+
+// Launch returns the command of llama-server, or the Modelfile and the
+// environment of Ollama, that makes it allocate what was planned. Everything
+// that changes memory is said, because defaults differ between builds and
+// --fit would change what is left open.
+func (e *llama) Launch(l engine.Launch) (*engine.Command, error) {
+	s, err := e.settingsFor(l.Model, l.Load, l.Hardware, &engine.Usage{})
+	if err != nil {
+		return nil, err
+	}
+	if e.name != "llama.cpp" {
+		return e.modelfile(l, s)
+	}
+	return s.server(l)
+}
+
+// server is the command of llama-server.
+func (s *settings) server(l engine.Launch) (*engine.Command, error) {
+	a := engine.NewArgs("llama-server")
+	c := &engine.Command{Env: map[string]string{}, Secrets: []string{"LLAMA_API_KEY"}, Image: "ghcr.io/ggml-org/llama.cpp:server", Program: "/app/llama-server"}
+	if len(l.Hardware.Devices) > 0 && l.Hardware.Devices[0].Vendor == "nvidia" {
+		c.Image = "ghcr.io/ggml-org/llama.cpp:server-cuda"
+	}
+	if err := s.modelArgs(a, l, c); err != nil {
+		return nil, err
+	}
+	a.Set("--host", l.Host)
+	a.Set("--port", l.Port)
+	a.Set("--fit", "off")
+	a.Set("-c", s.nCtx)
+	a.Set("-np", s.nSeq)
+	if s.unified {
+		a.On("--kv-unified", true)
+	} else if s.nSeq > 1 {
+		a.On("--no-kv-unified", true)
+	}
+	a.Set("-b", s.nBatch)
+	a.Set("-ub", s.nUBatch)
+	a.Set("-fa", map[bool]string{true: "on", false: "off"}[s.flash])
+	a.Set("-ctk", strings.ToLower(s.typeK.String()))
+	a.Set("-ctv", strings.ToLower(s.typeV.String()))
+	a.On("--swa-full", s.swaFull)
+	s.placementArgs(a, l)
+	a.On("--no-kv-offload", !s.offloadKQV)
+	a.On("--no-op-offload", !s.opOffload)
+	a.On("--no-repack", !s.repack)
+	if !s.mmap {
+		a.Set("--load-mode", "none")
+	}
+	// The prompt cache of 8 GiB in system memory is no part of the plan.
+	a.Set("--cache-ram", 0)
+	a.On("--no-webui", true)
+	c.Argv = a.Argv
+	return c, nil
+}
+
+// modelArgs names the model: a file, or a repository with the quantization.
+func (s *settings) modelArgs(a *engine.Args, l engine.Launch, c *engine.Command) error {
+	repo, quantization, _ := strings.Cut(strings.TrimPrefix(l.Ref, "hf:"), ":")
+	isFile := strings.HasSuffix(strings.ToLower(l.Ref), ".gguf")
+	switch {
+	case isFile && !engine.Stored(l.Load.Weights):
+		return engine.NotLoadable("llama.cpp", l.Load.Weights)
+	case isFile && strings.HasPrefix(l.Ref, "https://"):
+		a.Set("--model-url", l.Ref)
+	case isFile:
+		a.Set("-m", l.Ref)
+	case strings.Contains(repo, "/") && quantization != "":
+		a.Set("-hf", repo+":"+quantization)
+	default:
+		name := ggufName(l)
+		a.Set("-m", "model-"+name+".gguf")
+		c.Notes = append(c.Notes, fmt.Sprintf("%s is not a GGUF: model-%s.gguf stands for its conversion; a repository of GGUFs is given as org/name:%s", l.Ref, name, name))
+	}
+	return nil
+}
+
+// ggufName is the file type that was planned.
+func ggufName(l engine.Launch) string {
+	if s, err := quant.ForGGUF(l.Model, l.Load.Weights); err == nil {
+		return s.Name()
+	}
+	return "BF16"
+}
+
+// placementArgs says where layers and experts go.
+func (s *settings) placementArgs(a *engine.Args, l engine.Launch) {
+	p := &s.placed
+	if p.devices == 0 {
+		a.Set("-ngl", 0)
+		return
+	}
+	a.Set("-ngl", len(l.Model.Layers)+1-p.start)
+	a.Int("--n-cpu-moe", p.cpuMoE)
+	if rules, _ := l.Load.Flags.String("override_tensor", ""); rules != "" {
+		a.Set("-ot", rules)
+	}
+	if p.devices < 2 {
+		return
+	}
+	mode, _ := l.Load.Flags.String("split_mode", "layer")
+	a.Set("-sm", mode)
+	parts := make([]string, len(p.shares))
+	for i, x := range p.shares {
+		parts[i] = strconv.FormatFloat(float64(x), 'g', 4, 32)
+	}
+	a.Set("-ts", strings.Join(parts, ","))
+	if p.main > 0 {
+		a.Set("-mg", p.main)
+	}
+}
+
+// modelfile is what Ollama reads, and the environment of its server.
+func (e *llama) modelfile(l engine.Launch, s *settings) (*engine.Command, error) {
+	from := l.Ref
+	switch repo, quantization, ok := strings.Cut(strings.TrimPrefix(l.Ref, "hf:"), ":"); {
+	case strings.HasPrefix(l.Ref, "ollama:"):
+		from = strings.TrimPrefix(l.Ref, "ollama:")
+	case strings.HasSuffix(strings.ToLower(l.Ref), ".gguf"):
+	case ok && strings.Contains(repo, "/"):
+		from = "hf.co/" + repo + ":" + quantization
+	default:
+		from = "./model-" + ggufName(l) + ".gguf"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "FROM %s\n", from)
+	fmt.Fprintf(&b, "PARAMETER num_ctx %d\n", s.nCtxSeq)
+	fmt.Fprintf(&b, "PARAMETER num_batch %d\n", s.nBatch)
+	if s.placed.devices > 0 && !s.placed.all {
+		fmt.Fprintf(&b, "PARAMETER num_gpu %d\n", len(l.Model.Layers)-s.placed.start)
+	}
+	if s.typeK != s.typeV {
+		return nil, model.Errorf(model.InvalidArgument, "flags.cache_type_v", "Ollama keeps K and V in one type")
+	}
+	flash := "0"
+	if s.flash {
+		flash = "1"
+	}
+	return &engine.Command{
+		Argv: []string{"ollama", "create", "planned", "-f", "Modelfile"},
+		Env: map[string]string{
+			"OLLAMA_HOST": l.Host + ":" + strconv.Itoa(l.Port), "OLLAMA_NUM_PARALLEL": strconv.FormatInt(s.nSeq, 10),
+			"OLLAMA_KV_CACHE_TYPE": strings.ToLower(s.typeK.String()), "OLLAMA_FLASH_ATTENTION": flash, "OLLAMA_MAX_LOADED_MODELS": "1",
+		},
+		Files: map[string]string{"Modelfile": b.String()}, Image: "ollama/ollama",
+		Notes: []string{"the environment is that of ollama serve, which must be started with it before"},
+	}, nil
+}

@@ -1,0 +1,203 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"hwledger/calc"
+	"hwledger/calc/engine"
+	"hwledger/calc/lookup"
+	"hwledger/calc/model"
+	"hwledger/internal/shell"
+)
+
+// LaunchQuery is the input of export_launch.
+type LaunchQuery struct {
+	ModelArgs
+	LoadArgs
+	Hardware *Hardware `json:"hardware,omitempty" doc:"What to plan for, as in plan_memory." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name"`
+	Format   string    `json:"format,omitempty" enum:"argv,shell,modelfile,json,compose" default:"shell" doc:"argv is an array for exec, shell a line for a POSIX shell, modelfile Ollama's file, json the configuration as JSON, compose a compose file." alias:"output,as"`
+	Host     string    `json:"host,omitempty" default:"127.0.0.1" doc:"Address that the server listens on."`
+	Port     int       `json:"port,omitempty" default:"8000" min:"1" max:"65535" doc:"Port that the server listens on."`
+}
+
+// LaunchCommand is the output of export_launch.
+type LaunchCommand struct {
+	Engine  string   `json:"engine"`
+	Verdict string   `json:"verdict" enum:"fits,tight,does_not_fit,unknown"`
+	Argv    []string `json:"argv"`
+	// Content is the command in the format that was asked for.
+	Content     string            `json:"text"`
+	Environment map[string]string `json:"environment"`
+	// Secrets are variables to set that are not in Environment.
+	Secrets []string          `json:"secrets,omitempty"`
+	Files   map[string]string `json:"files,omitempty"`
+	Notes   []string          `json:"notes"`
+}
+
+func exportLaunch(opts Options) Tool {
+	return define(Tool{
+		Name: "export_launch", Title: "Export a launch command", Toolset: PlanSet, Effect: Effect{Network: true},
+		Description: "Writes the command or configuration that makes an engine allocate what plan_memory planned: argv, a quoted shell line, an Ollama Modelfile, JSON or a compose file. " +
+			"Every option that changes memory is written out, so that the engine's own defaults do not take its place. It starts nothing.",
+	}, func(ctx context.Context, q LaunchQuery) (*LaunchCommand, error) {
+		found, err := q.resolve(ctx, opts.Offline)
+		if err != nil {
+			return nil, err
+		}
+		hw, err := q.Hardware.resolve()
+		if err != nil {
+			return nil, err
+		}
+		req := calc.Request{Model: found.Model, Engine: string(q.Engine), Load: q.load(), Hardware: hw}
+		res, err := calc.Plan(req)
+		if err != nil {
+			return nil, err
+		}
+		if q.Host == "" {
+			q.Host = "127.0.0.1"
+		}
+		if q.Port == 0 {
+			q.Port = 8000
+		}
+		c, err := calc.Launch(req, res, launchRef(q.Model, found), calc.Endpoint{Host: q.Host, Port: q.Port})
+		if err != nil {
+			return nil, err
+		}
+		return launchCommand(c, res, q)
+	})
+}
+
+// launchRef is what an engine loads a model by: the name that was given,
+// without the prefixes that are this program's own.
+func launchRef(given string, found *lookup.Result) string {
+	ref := strings.TrimPrefix(given, "catalog:")
+	for _, prefix := range []string{"lmstudio:", "mlx:"} {
+		if strings.HasPrefix(ref, prefix) && len(found.Files) > 0 {
+			return found.Files[0].Path
+		}
+	}
+	if ref == "" {
+		ref = "MODEL"
+	}
+	return ref
+}
+
+func launchCommand(c *engine.Command, res *calc.Result, q LaunchQuery) (*LaunchCommand, error) {
+	out := &LaunchCommand{
+		Engine: strings.TrimSpace(res.Engine + " " + res.Version), Verdict: string(res.Verdict), Argv: c.Argv,
+		Environment: c.Env, Secrets: c.Secrets, Files: c.Files, Notes: append([]string{}, c.Notes...),
+	}
+	if out.Environment == nil {
+		out.Environment = map[string]string{}
+	}
+	if res.Verdict == calc.DoesNotFit {
+		out.Notes = append(out.Notes, "the plan does not fit this hardware: the engine would refuse to start or run out of memory")
+	}
+	switch q.Format {
+	case "argv":
+		b, err := json.Marshal(c.Argv)
+		if err != nil {
+			return nil, err
+		}
+		out.Content = string(b)
+	case "modelfile":
+		out.Content = c.Files["Modelfile"]
+		if out.Content == "" {
+			return nil, model.Errorf(model.InvalidArgument, "format", "%s reads no Modelfile", res.Engine).WithHint("set engine to ollama, or format to shell")
+		}
+	case "json":
+		b, err := json.MarshalIndent(map[string]any{"argv": c.Argv, "environment": out.Environment, "files": c.Files}, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		out.Content = string(b)
+	case "compose":
+		if c.Image == "" {
+			return nil, model.Errorf(model.InvalidArgument, "format", "there is no container image of %s", res.Engine).WithHint("set format to shell")
+		}
+		out.Content = compose(c, q.Port)
+	default:
+		out.Content = shellLine(c)
+	}
+	return out, nil
+}
+
+// shellLine is the command for a POSIX shell, its environment in front.
+func shellLine(c *engine.Command) string {
+	var words []string
+	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
+		words = append(words, k+"="+shell.Quote(c.Env[k]))
+	}
+	return strings.Join(append(words, shell.Join(c.Argv)), " ") + "\n"
+}
+
+// compose is a compose file with the command as one service. JSON strings are
+// YAML strings too, so that every value is quoted.
+func compose(c *engine.Command, port int) string {
+	quote := func(s string) string {
+		b, _ := json.Marshal(s)                         // of a string: cannot fail
+		return strings.ReplaceAll(string(b), "$", "$$") // compose would expand it
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "services:\n  model:\n    image: %s\n    ports:\n      - \"127.0.0.1:%d:%d\"\n", quote(c.Image), port, port)
+	if len(c.Env)+len(c.Secrets) > 0 {
+		b.WriteString("    environment:\n")
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
+		fmt.Fprintf(&b, "      %s: %s\n", k, quote(c.Env[k]))
+	}
+	for _, k := range c.Secrets {
+		fmt.Fprintf(&b, "      %s: ${%s:-}\n", k, k)
+	}
+	program := c.Program
+	if program == "" {
+		program = c.Argv[0]
+	}
+	b.WriteString("    entrypoint: [" + quote(program) + "]\n    command:\n")
+	for _, w := range inContainer(c.Argv[1:]) {
+		fmt.Fprintf(&b, "      - %s\n", quote(w))
+	}
+	b.WriteString("    volumes:\n      - \"${HF_HOME:-~/.cache/huggingface}:/root/.cache/huggingface\"\n    ipc: host\n")
+	b.WriteString("    deploy:\n      resources:\n        reservations:\n          devices:\n            - driver: nvidia\n              count: all\n              capabilities: [gpu]\n")
+	return b.String()
+}
+
+// inContainer makes a server listen on every address of its container; the
+// port is published on this machine only.
+func inContainer(args []string) []string {
+	out := slices.Clone(args)
+	for i := 1; i < len(out); i++ {
+		if (out[i-1] == "--host" || out[i-1] == "--hostname") && out[i] == "127.0.0.1" {
+			out[i] = "0.0.0.0"
+		}
+	}
+	return out
+}
+
+// Text is the command, with what to know about it.
+func (c *LaunchCommand) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: the plan's verdict is %s.\n\n%s", c.Engine, strings.ReplaceAll(c.Verdict, "_", " "), c.Content)
+	if !strings.HasSuffix(c.Content, "\n") {
+		b.WriteByte('\n')
+	}
+	b.WriteByte('\n')
+	for _, name := range slices.Sorted(maps.Keys(c.Files)) {
+		if c.Files[name] != c.Content {
+			fmt.Fprintf(&b, "%s:\n%s\n", name, c.Files[name])
+		}
+	}
+	for _, n := range c.Notes {
+		fmt.Fprintf(&b, "Note: %s.\n", strings.TrimSuffix(n, "."))
+	}
+	if len(c.Secrets) > 0 {
+		fmt.Fprintf(&b, "Set %s in the environment to require a key.\n", strings.Join(c.Secrets, ", "))
+	}
+	b.WriteString("Next: start it, and give its log to explain_memory to compare.\n")
+	return b.String()
+}
