@@ -13,9 +13,9 @@ import (
 
 // CompareQuery is the input of compare_plans.
 type CompareQuery struct {
-	ModelArgs
-	LoadArgs
-	Hardware   *Hardware    `json:"hardware,omitempty" doc:"One hardware for all rows, as in plan_memory." alias:"gpu,gpus,device,accelerator,vram,memory"`
+	ModelArgs  `brief:"true"`
+	LoadArgs   `brief:"true"`
+	Hardware   *Hardware    `json:"hardware,omitempty" doc:"One hardware for all rows, as in plan_memory." alias:"gpu,gpus,device,accelerator,vram,memory" brief:"true"`
 	Models     []string     `json:"models,omitempty" doc:"Models to compare, instead of model." alias:"model_list"`
 	Engines    []EngineName `json:"engines,omitempty" doc:"Engines to compare, instead of engine." alias:"runtimes,backends"`
 	WeightList []string     `json:"weights_list,omitempty" doc:"Weight schemes to compare, instead of weights: auto, fp8, awq, Q4_K_M ..." alias:"quantizations,quants,weight_types"`

@@ -17,12 +17,12 @@ import (
 
 // LaunchQuery is the input of export_launch.
 type LaunchQuery struct {
-	ModelArgs
-	LoadArgs
-	Hardware *Hardware `json:"hardware,omitempty" doc:"What to plan for, as in plan_memory." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name"`
-	Format   string    `json:"format,omitempty" enum:"argv,shell,modelfile,json,compose" default:"shell" doc:"argv is an array for exec, shell a line for a POSIX shell, modelfile Ollama's file, json the configuration as JSON, compose a compose file." alias:"output,as"`
-	Host     string    `json:"host,omitempty" default:"127.0.0.1" doc:"Address that the server listens on."`
-	Port     int       `json:"port,omitempty" default:"8000" min:"1" max:"65535" doc:"Port that the server listens on."`
+	ModelArgs `brief:"true"`
+	LoadArgs  `brief:"true"`
+	Hardware  *Hardware `json:"hardware,omitempty" doc:"What to plan for, as in plan_memory." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name" brief:"true"`
+	Format    string    `json:"format,omitempty" enum:"argv,shell,modelfile,json,compose" default:"shell" doc:"argv is an array for exec, shell a line for a POSIX shell, modelfile Ollama's file, json the configuration as JSON, compose a compose file." alias:"output,as"`
+	Host      string    `json:"host,omitempty" default:"127.0.0.1" doc:"Address that the server listens on."`
+	Port      int       `json:"port,omitempty" default:"8000" min:"1" max:"65535" doc:"Port that the server listens on."`
 }
 
 // LaunchCommand is the output of export_launch.

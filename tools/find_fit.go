@@ -13,10 +13,10 @@ import (
 
 // FitQuery is the input of find_fit.
 type FitQuery struct {
-	Objective string `json:"objective" required:"true" enum:"context,sequences,quantization,hardware,model,throughput" doc:"What to find: the longest context, the most sequences at once, the best weight quantization, the smallest or cheapest hardware, the best model for the hardware, or the most tokens per second." alias:"goal,maximize,find,target"`
-	ModelArgs
-	LoadArgs
-	Hardware   *Hardware `json:"hardware,omitempty" doc:"What to fit into, as in plan_memory; not for objective hardware." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name"`
+	Objective  string `json:"objective" required:"true" enum:"context,sequences,quantization,hardware,model,throughput" doc:"What to find: the longest context, the most sequences at once, the best weight quantization, the smallest or cheapest hardware, the best model for the hardware, or the most tokens per second." alias:"goal,maximize,find,target"`
+	ModelArgs  `brief:"true"`
+	LoadArgs   `brief:"true"`
+	Hardware   *Hardware `json:"hardware,omitempty" doc:"What to fit into, as in plan_memory; not for objective hardware." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name" brief:"true"`
 	Candidates []string  `json:"candidates,omitempty" doc:"Try only these: weight schemes for quantization and throughput, hardware texts for hardware, model references for model." alias:"options,among,choices"`
 	Prefer     string    `json:"prefer,omitempty" enum:"smallest,cheapest" default:"smallest" doc:"For objective hardware: least memory, or lowest recorded cloud price."`
 	Accept     string    `json:"accept,omitempty" enum:"fits,tight" default:"fits" doc:"fits keeps the high end of every range within memory; tight lets the expected size decide." alias:"certainty"`

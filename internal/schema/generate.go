@@ -25,8 +25,13 @@ func Output[T any]() *Schema {
 	if req := s.required(); len(req) > 0 {
 		s.Discriminator = req[0]
 	}
+	s.Depth = outputDepth
 	return s
 }
+
+// outputDepth spells out a result's own properties and those of the objects
+// and lists in it.
+const outputDepth = 2
 
 func generate(t reflect.Type) *Schema {
 	if t.Kind() == reflect.Pointer {
@@ -140,8 +145,13 @@ func (g *generator) fields(t reflect.Type, s *Schema, at []int) {
 			continue
 		}
 		index := append(slices.Clip(at), i)
+		brief := f.Tag.Get("brief") == "true"
 		if f.Anonymous && name == "" {
+			from := len(s.Properties)
 			g.fields(f.Type, s, index)
+			for j := from; j < len(s.Properties); j++ {
+				s.Properties[j].Brief = s.Properties[j].Brief || brief
+			}
 			continue
 		}
 		if !f.IsExported() {
@@ -157,6 +167,7 @@ func (g *generator) fields(t reflect.Type, s *Schema, at []int) {
 			Required: !strings.Contains(opts, "omit"),
 			Aliases:  split(f.Tag.Get("alias")),
 			Schema:   p,
+			Brief:    brief,
 
 			index:     index,
 			omitEmpty: strings.Contains(opts, "omitempty"),

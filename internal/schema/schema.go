@@ -10,6 +10,7 @@
 //	default  the value taken when the property is absent, as JSON or bare text
 //	min, max bounds of a number
 //	alias    other names people use for it, for "did you mean" only
+//	brief    "true": write the type only, of an embedded struct's fields too
 //
 // A field is required unless its json tag has omitempty or omitzero.
 package schema
@@ -43,6 +44,11 @@ type Schema struct {
 	// Ref names an entry of the root's Defs.
 	Ref  string
 	Defs map[string]*Schema
+	// Depth, at the root, is how many levels of objects are written with their
+	// properties; deeper ones are written as objects only. 0 writes all. The
+	// list of tools is in the context of every conversation, so that what a
+	// schema spells out has to earn its place; checks use the whole schema.
+	Depth int
 }
 
 // Property is a named member of an object.
@@ -51,6 +57,9 @@ type Property struct {
 	Required bool
 	Aliases  []string
 	Schema   *Schema
+	// Brief properties are written with their type only: another tool in the
+	// same list describes them.
+	Brief bool
 
 	// Where the Go value is, and when encoding/json leaves it out.
 	index               []int
@@ -96,15 +105,23 @@ func (s *Schema) required() []string {
 
 // MarshalJSON writes the schema with its properties in order.
 func (s *Schema) MarshalJSON() ([]byte, error) {
-	var w writer
-	w.schema(s)
+	w := writer{root: s}
+	depth := s.Depth
+	if depth == 0 {
+		depth = unlimited
+	}
+	w.schema(s, depth)
 	return w.buf.Bytes(), w.err
 }
 
+// unlimited is a depth that no schema reaches.
+const unlimited = 1 << 20
+
 // writer writes JSON objects with keys in the order given.
 type writer struct {
-	buf bytes.Buffer
-	err error
+	root *Schema
+	buf  bytes.Buffer
+	err  error
 }
 
 func (w *writer) value(v any) {
@@ -124,7 +141,11 @@ func (w *writer) key(first *bool, name string) {
 	w.buf.WriteByte(':')
 }
 
-func (w *writer) schema(s *Schema) {
+// schema writes s with depth more levels of objects spelled out.
+func (w *writer) schema(s *Schema, depth int) {
+	if s.Ref != "" && w.root.Depth > 0 {
+		s = w.root.Defs[s.Ref] // definitions are not written then
+	}
 	w.buf.WriteByte('{')
 	first := true
 	put := func(name string, v any) {
@@ -154,29 +175,65 @@ func (w *writer) schema(s *Schema) {
 	}
 	if s.Items != nil {
 		w.key(&first, "items")
-		w.schema(s.Items)
+		w.schema(s.Items, depth)
 	}
 	if len(s.AnyOf) > 0 {
-		put("anyOf", s.AnyOf)
+		w.key(&first, "anyOf")
+		w.list(s.AnyOf, func(x *Schema) { w.schema(x, depth) })
 	}
-	if s.Type == "object" {
-		w.object(s, &first)
+	if s.Type == "object" && depth > 0 {
+		w.object(s, &first, depth-1)
 	}
-	if len(s.Defs) > 0 {
+	if len(s.Defs) > 0 && s.Depth == 0 {
 		w.key(&first, "$defs")
 		w.defs(s.Defs)
 	}
 	w.buf.WriteByte('}')
 }
 
-func (w *writer) object(s *Schema, first *bool) {
+func (w *writer) list(all []*Schema, write func(*Schema)) {
+	w.buf.WriteByte('[')
+	for i, x := range all {
+		if i > 0 {
+			w.buf.WriteByte(',')
+		}
+		write(x)
+	}
+	w.buf.WriteByte(']')
+}
+
+// brief writes the type of s only.
+func (w *writer) brief(s *Schema) {
+	if len(s.AnyOf) > 0 {
+		w.buf.WriteString(`{"anyOf":`)
+		w.list(s.AnyOf, w.brief)
+		w.buf.WriteByte('}')
+		return
+	}
+	w.buf.WriteString(`{"type":`)
+	w.value(s.Type)
+	if s.Items != nil {
+		w.buf.WriteString(`,"items":`)
+		w.brief(s.Items)
+	}
+	if s.Type == "object" {
+		w.buf.WriteString(`,"additionalProperties":true`)
+	}
+	w.buf.WriteByte('}')
+}
+
+func (w *writer) object(s *Schema, first *bool, depth int) {
 	if len(s.Properties) > 0 || s.Closed {
 		w.key(first, "properties")
 		w.buf.WriteByte('{')
 		none := true
 		for _, p := range s.Properties {
 			w.key(&none, p.Name)
-			w.schema(p.Schema)
+			if p.Brief {
+				w.brief(p.Schema)
+			} else {
+				w.schema(p.Schema, depth)
+			}
 		}
 		w.buf.WriteByte('}')
 	}
@@ -195,7 +252,7 @@ func (w *writer) object(s *Schema, first *bool) {
 		w.value(false)
 	case s.Values != nil:
 		w.key(first, "additionalProperties")
-		w.schema(s.Values)
+		w.schema(s.Values, depth)
 	case len(s.Properties) == 0:
 		// Any object at all; said aloud, because some clients take an object
 		// without properties for an empty one.
@@ -214,7 +271,7 @@ func (w *writer) defs(defs map[string]*Schema) {
 	none := true
 	for _, name := range names {
 		w.key(&none, name)
-		w.schema(defs[name])
+		w.schema(defs[name], unlimited)
 	}
 	w.buf.WriteByte('}')
 }
