@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +38,7 @@ const (
 // ollamaDaemon returns the daemon that OLLAMA_HOST names, or the one at its
 // usual address. It fails with InvalidArgument when the address is none.
 func ollamaDaemon() (*daemon, error) {
-	u := ollamaAddress(os.Getenv("OLLAMA_HOST"))
+	u := ollamaAddress(ollamaEnv("OLLAMA_HOST"))
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return nil, model.Errorf(model.InvalidArgument, "OLLAMA_HOST", "is not the address of an http server")
 	}
@@ -56,7 +55,6 @@ func ollamaDaemon() (*daemon, error) {
 // usual one, and an address to listen on everywhere means this machine.
 // (ollama envconfig: Host, ConnectableHost)
 func ollamaAddress(s string) *url.URL {
-	s = strings.Trim(strings.TrimSpace(s), `"'`)
 	usual := "11434"
 	scheme, rest, ok := strings.Cut(s, "://")
 	switch {

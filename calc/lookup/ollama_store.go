@@ -23,7 +23,7 @@ const maxOllamaModels = 10_000
 // OLLAMA_MODELS alone when it is set, else the user's and the one of the
 // service that Ollama's installer sets up on Linux.
 func ollamaStores() []ollamaStore {
-	if dir := strings.TrimSpace(os.Getenv("OLLAMA_MODELS")); dir != "" {
+	if dir := ollamaEnv("OLLAMA_MODELS"); dir != "" {
 		return []ollamaStore{{dir}}
 	}
 	var out []ollamaStore
@@ -34,6 +34,11 @@ func ollamaStores() []ollamaStore {
 		out = append(out, ollamaStore{"/usr/share/ollama/.ollama/models"})
 	}
 	return out
+}
+
+// ollamaEnv returns a setting of Ollama's, which may be written in quotes.
+func ollamaEnv(key string) string {
+	return strings.TrimSpace(strings.Trim(strings.TrimSpace(os.Getenv(key)), `"'`))
 }
 
 func (s ollamaStore) manifests() string { return filepath.Join(s.dir, "manifests") }
