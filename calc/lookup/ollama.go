@@ -101,7 +101,7 @@ func fromOllama(ctx context.Context, ref string, req Request) (*Result, error) {
 		return nil, model.Errorf(model.InvalidArgument, "model", "%q is not a name of Ollama", Clean(ref, MaxText)).
 			WithHint("write ollama:name:tag, ollama:namespace/name:tag or ollama:host/namespace/name:tag")
 	}
-	d, err := ollamaDaemon()
+	d, err := newOllamaDaemon()
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func fromOllama(ctx context.Context, ref string, req Request) (*Result, error) {
 
 // resolve asks the daemon about a model; missing is why the store did not have
 // it, and the answer when the daemon has it neither.
-func (d *daemon) resolve(ctx context.Context, name ollamaName, missing error) (*Result, error) {
+func (d *ollamaDaemon) resolve(ctx context.Context, name ollamaName, missing error) (*Result, error) {
 	r, err := d.show(ctx, name)
 	switch {
 	case err == nil:
@@ -205,7 +205,7 @@ func listOllama(ctx context.Context) ([]Listing, error) {
 		}
 		add(models)
 	}
-	d, err := ollamaDaemon()
+	d, err := newOllamaDaemon()
 	if err != nil {
 		return out, err
 	}

@@ -15,9 +15,9 @@ import (
 	"hwledger/calc/model"
 )
 
-// daemon is a running Ollama, which the operator names with OLLAMA_HOST: its
+// ollamaDaemon is a running Ollama, which the operator names with OLLAMA_HOST: its
 // address may be private.
-type daemon struct {
+type ollamaDaemon struct {
 	base   string // without a slash at its end
 	local  bool   // on this machine
 	client *fetch.Client
@@ -35,14 +35,14 @@ const (
 	daemonRunning = time.Second
 )
 
-// ollamaDaemon returns the daemon that OLLAMA_HOST names, or the one at its
+// newOllamaDaemon returns the daemon that OLLAMA_HOST names, or the one at its
 // usual address. It fails with InvalidArgument when the address is none.
-func ollamaDaemon() (*daemon, error) {
+func newOllamaDaemon() (*ollamaDaemon, error) {
 	u := ollamaAddress(ollamaEnv("OLLAMA_HOST"))
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return nil, model.Errorf(model.InvalidArgument, "OLLAMA_HOST", "is not the address of an http server")
 	}
-	d := &daemon{base: strings.TrimRight(u.String(), "/"), local: u.Hostname() == "localhost"}
+	d := &ollamaDaemon{base: strings.TrimRight(u.String(), "/"), local: u.Hostname() == "localhost"}
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
 		d.local = ip.IsLoopback()
 	}
@@ -93,7 +93,7 @@ func ollamaAddress(s string) *url.URL {
 }
 
 // decode reads an answer; numbers keep their digits.
-func (d *daemon) decode(raw []byte, path string, into any) error {
+func (d *ollamaDaemon) decode(raw []byte, path string, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	if err := dec.Decode(into); err != nil {
@@ -103,7 +103,7 @@ func (d *daemon) decode(raw []byte, path string, into any) error {
 }
 
 // get reads an answer of the daemon within a time.
-func (d *daemon) get(ctx context.Context, path string, limit int64, within time.Duration, into any) error {
+func (d *ollamaDaemon) get(ctx context.Context, path string, limit int64, within time.Duration, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	reply, err := d.client.Get(ctx, d.base+path, limit, "")
@@ -114,7 +114,7 @@ func (d *daemon) get(ctx context.Context, path string, limit int64, within time.
 }
 
 // tags lists the daemon's models, without those that run in a cloud.
-func (d *daemon) tags(ctx context.Context) ([]Listing, error) {
+func (d *ollamaDaemon) tags(ctx context.Context) ([]Listing, error) {
 	var reply struct {
 		Models []struct {
 			Name       string    `json:"name"`
@@ -139,7 +139,7 @@ func (d *daemon) tags(ctx context.Context) ([]Listing, error) {
 
 // addRunning adds what the daemon says of the model when it is loaded now. A
 // daemon that does not answer says nothing.
-func (d *daemon) addRunning(ctx context.Context, r *Result, name ollamaName) {
+func (d *ollamaDaemon) addRunning(ctx context.Context, r *Result, name ollamaName) {
 	var reply struct {
 		Models []struct {
 			Name    string    `json:"name"`

@@ -28,7 +28,7 @@ func TestOllamaAddress(t *testing.T) {
 		"0.0.0.0": "http://127.0.0.1:11434", "0.0.0.0:1234": "http://127.0.0.1:1234", "https://0.0.0.0:4321": "https://127.0.0.1:4321", "192.168.1.5:8080": "http://192.168.1.5:8080",
 	} {
 		t.Setenv("OLLAMA_HOST", value)
-		d, err := ollamaDaemon()
+		d, err := newOllamaDaemon()
 		if err != nil || d.base != want {
 			t.Errorf("%q: %v, %v, want %s", value, d, err, want)
 			continue
@@ -39,7 +39,7 @@ func TestOllamaAddress(t *testing.T) {
 	}
 	for _, value := range []string{"ftp://host", "file:///etc/passwd"} {
 		t.Setenv("OLLAMA_HOST", value)
-		if _, err := ollamaDaemon(); code(err) != model.InvalidArgument {
+		if _, err := newOllamaDaemon(); code(err) != model.InvalidArgument {
 			t.Errorf("%q: %v", value, err)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"hwledger/calc/model"
 	"hwledger/calc/model/gguf"
@@ -135,7 +134,7 @@ func (m *ollamaModel) addComponents(ctx context.Context, r *Result) error {
 			c := Component{Name: kind, Kind: kind, Files: []File{{Path: t.path(name), Bytes: size, Role: "weights"}}}
 			switch {
 			case err == nil:
-				c.describe(h)
+				c.fromHeader(h)
 			case code(err) == model.MalformedFile:
 				// Adapters from before 2024 are in a form of their own.
 				c.Files[0].Bytes = l.Size
@@ -149,8 +148,8 @@ func (m *ollamaModel) addComponents(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// describe fills in what a GGUF header says of a component.
-func (c *Component) describe(h *gguf.Header) {
+// fromHeader fills in what a GGUF header says of a component.
+func (c *Component) fromHeader(h *gguf.Header) {
 	if s := Clean(h.Text("general.name"), MaxText); s != "" {
 		c.Name = s
 	}
@@ -238,49 +237,4 @@ func settingText(v any) string {
 		return ""
 	}
 	return Clean(b.String(), MaxText)
-}
-
-// addLicense takes the licence from its text when that is a well-known one,
-// else the model's own word for it, else the text's first line.
-func (r *Result) addLicense(text, from string) {
-	name := spdx(text)
-	if name == "" && r.License == "" {
-		if name = r.Model.License; name == "" {
-			name = firstLine(text)
-		}
-	}
-	if name != "" && r.License == "" {
-		r.License = name
-		r.Provenance = append(r.Provenance, fact("license", name, from))
-	}
-}
-
-func firstLine(text string) string {
-	for line := range strings.Lines(text) {
-		if s := Clean(line, MaxText); s != "" {
-			return s
-		}
-	}
-	return ""
-}
-
-// spdx recognises the text of common licences by its opening and returns the
-// name that the Hub has for it, "" for others.
-func spdx(text string) string {
-	head := strings.ToLower(strings.Join(strings.Fields(text[:min(len(text), 4096)]), " "))
-	for _, l := range [...]struct{ id, first, then string }{
-		{"apache-2.0", "apache license", "version 2.0"},
-		{"mit", "", "permission is hereby granted, free of charge, to any person obtaining a copy"},
-		{"agpl-3.0", "gnu affero general public license", "version 3"},
-		{"lgpl-3.0", "gnu lesser general public license", "version 3"},
-		{"gpl-3.0", "gnu general public license", "version 3"},
-		{"cc-by-nc-4.0", "attribution-noncommercial 4.0 international", ""},
-		{"cc-by-4.0", "attribution 4.0 international", ""},
-	} {
-		opening := head[:min(len(head), 200)]
-		if strings.Contains(opening, l.first) && strings.Contains(head, l.then) {
-			return l.id
-		}
-	}
-	return ""
 }

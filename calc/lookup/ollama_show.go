@@ -10,8 +10,8 @@ import (
 	"hwledger/calc/model/gguf"
 )
 
-// shown is a daemon's description of a model. (ollama api.ShowResponse)
-type shown struct {
+// ollamaShown is a daemon's description of a model. (ollama api.ShowResponse)
+type ollamaShown struct {
 	License    string `json:"license"`
 	Parameters string `json:"parameters"`
 	Template   string `json:"template"`
@@ -30,7 +30,7 @@ type shown struct {
 
 // show describes a model by what the daemon says of it: the metadata and the
 // tensors of its GGUF header.
-func (d *daemon) show(ctx context.Context, name ollamaName) (*Result, error) {
+func (d *ollamaDaemon) show(ctx context.Context, name ollamaName) (*Result, error) {
 	const path = "/api/show"
 	ctx, cancel := context.WithTimeout(ctx, daemonShow)
 	defer cancel()
@@ -42,7 +42,7 @@ func (d *daemon) show(ctx context.Context, name ollamaName) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var s shown
+	var s ollamaShown
 	if err := d.decode(raw, path, &s); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (d *daemon) show(ctx context.Context, name ollamaName) (*Result, error) {
 }
 
 // addTo adds what is said beside the header.
-func (s *shown) addTo(r *Result, from string) {
+func (s *ollamaShown) addTo(r *Result, from string) {
 	r.Provenance = append(r.Provenance, fact("stored_bytes", strconv.FormatInt(r.StoredBytes, 10), from+": types and shapes of "+strconv.Itoa(len(s.Tensors))+" tensors"))
 	r.Settings = shownSettings(s.Parameters)
 	if s.License != "" {

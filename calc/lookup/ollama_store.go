@@ -59,7 +59,8 @@ func fromOllamaStores(ctx context.Context, name ollamaName) (*Result, error) {
 		case err == nil:
 			return m.resolve(ctx)
 		case code(err) == model.Denied:
-			denied = err
+			denied = model.Errorf(model.Denied, "model", "%s cannot be read: no permission for Ollama's store in %s", name, Clean(s.dir, MaxText)).
+				WithHint("start Ollama, which can be asked instead, or give this user the right to read the store")
 		case code(err) != model.ModelNotFound:
 			return nil, err
 		}
@@ -112,6 +113,9 @@ func (s ollamaStore) open(name ollamaName) (*ollamaModel, error) {
 func (s ollamaStore) names() ([]ollamaName, error) {
 	var out []ollamaName
 	root := s.manifests()
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		root = real
+	}
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -21,7 +21,7 @@ import (
 // (NAME.scale, NAME.bias, NAME.global_scale), and config.json is a layer under
 // its name. Experts of a layer are stacked and share one file. A draft model's
 // tensors begin with "draft.", its files with "draft/". (ollama x/create)
-const draftPrefix = "draft."
+const ollamaDraft = "draft."
 
 // fromTensors describes a model whose tensors are layers.
 func (m *ollamaModel) fromTensors(ctx context.Context, layers []ollamaLayer) (*Result, error) {
@@ -35,17 +35,17 @@ func (m *ollamaModel) fromTensors(ctx context.Context, layers []ollamaLayer) (*R
 	}
 	r := &Result{Files: []File{config}}
 	var draft, tensors []safetensors.Tensor
-	quantized := mlxQuantization{}
+	quantized := ollamaQuantization{}
 	for i, b := range blobs {
 		r.Files = append(r.Files, File{Path: m.blobs().path(layers[i].blobName()), Bytes: layers[i].Size, Role: "weights"})
 		for _, t := range b.Tensors {
-			if strings.HasPrefix(t.Name, draftPrefix) {
+			if strings.HasPrefix(t.Name, ollamaDraft) {
 				draft = append(draft, t)
 			} else {
 				tensors = append(tensors, t)
 			}
 		}
-		if !strings.HasPrefix(layers[i].Name, draftPrefix) {
+		if !strings.HasPrefix(layers[i].Name, ollamaDraft) {
 			quantized.add(b)
 		}
 	}
@@ -120,9 +120,9 @@ func (m *ollamaModel) readTensors(ctx context.Context, layers []ollamaLayer) ([]
 	return out, err
 }
 
-// companions are Ollama's endings of what quantization stores beside a tensor,
+// ollamaCompanions are Ollama's endings of what quantization stores beside a tensor,
 // and MLX's.
-var companions = [...]struct{ from, to string }{
+var ollamaCompanions = [...]struct{ from, to string }{
 	{".scale", ".scales"}, {".bias", ".biases"}, {".global_scale", ".weight_global_scale"},
 }
 
@@ -135,7 +135,7 @@ func renameCompanions(tensors []safetensors.Tensor) {
 		names[tensors[i].Name] = true
 	}
 	for i := range tensors {
-		for _, c := range companions {
+		for _, c := range ollamaCompanions {
 			base, ok := strings.CutSuffix(tensors[i].Name, c.from)
 			if ok && names[base] {
 				tensors[i].Name = strings.TrimSuffix(base, ".weight") + c.to
@@ -145,17 +145,17 @@ func renameCompanions(tensors []safetensors.Tensor) {
 	}
 }
 
-// mlxType is a quantization as Ollama names it in a file's metadata.
-type mlxType struct {
+// ollamaQuantType is a quantization as Ollama names it in a file's metadata.
+type ollamaQuantType struct {
 	name  string
 	group int64
 }
 
-// mlxQuantization is the quantization of each quantized module.
-type mlxQuantization map[string]mlxType
+// ollamaQuantization is the quantization of each quantized module.
+type ollamaQuantization map[string]ollamaQuantType
 
-// mlxTypes are the bits and MLX's mode of the types. (ollama x/quant)
-var mlxTypes = map[string]struct {
+// ollamaQuantTypes are the bits and MLX's mode of the types. (ollama x/quant)
+var ollamaQuantTypes = map[string]struct {
 	bits int64
 	mode string
 }{
@@ -164,7 +164,7 @@ var mlxTypes = map[string]struct {
 
 // add takes the types from the metadata of a file: one for all its quantized
 // tensors, or one for each.
-func (q mlxQuantization) add(h *safetensors.Header) {
+func (q ollamaQuantization) add(h *safetensors.Header) {
 	scaled := make(map[string]bool, len(h.Tensors))
 	for i := range h.Tensors {
 		if s, ok := strings.CutSuffix(h.Tensors[i].Name, ".scales"); ok {
@@ -180,8 +180,8 @@ func (q mlxQuantization) add(h *safetensors.Header) {
 		for _, key := range [...]string{name + ".", ""} {
 			kind := strings.ToLower(h.Metadata[key+"quant_type"])
 			group, err := strconv.ParseInt(h.Metadata[key+"group_size"], 10, 64)
-			if _, known := mlxTypes[kind]; known && err == nil && group > 0 && group <= 1<<16 {
-				q[module] = mlxType{kind, group}
+			if _, known := ollamaQuantTypes[kind]; known && err == nil && group > 0 && group <= 1<<16 {
+				q[module] = ollamaQuantType{kind, group}
 				break
 			}
 		}
@@ -189,19 +189,19 @@ func (q mlxQuantization) add(h *safetensors.Header) {
 }
 
 // most returns the most frequent type.
-func (q mlxQuantization) most() mlxType {
-	count := map[mlxType]int{}
+func (q ollamaQuantization) most() ollamaQuantType {
+	count := map[ollamaQuantType]int{}
 	for _, t := range q {
 		count[t]++
 	}
-	return slices.MaxFunc(slices.Collect(maps.Keys(count)), func(a, b mlxType) int {
+	return slices.MaxFunc(slices.Collect(maps.Keys(count)), func(a, b ollamaQuantType) int {
 		return cmp.Or(cmp.Compare(count[a], count[b]), cmp.Compare(a.name, b.name), cmp.Compare(a.group, b.group))
 	})
 }
 
 // put writes the quantization into a configuration in MLX's own form. The one
 // that is there is of the source, which was converted.
-func (q mlxQuantization) put(config []byte) ([]byte, error) {
+func (q ollamaQuantization) put(config []byte) ([]byte, error) {
 	if len(q) == 0 {
 		return config, nil
 	}
@@ -210,9 +210,9 @@ func (q mlxQuantization) put(config []byte) ([]byte, error) {
 		return nil, &model.Error{Code: model.MalformedFile, Field: configName, Message: "not a JSON object", Err: err}
 	}
 	most := q.most()
-	form := func(t mlxType) map[string]any {
-		x := map[string]any{"group_size": t.group, "bits": mlxTypes[t.name].bits}
-		if mode := mlxTypes[t.name].mode; mode != "" {
+	form := func(t ollamaQuantType) map[string]any {
+		x := map[string]any{"group_size": t.group, "bits": ollamaQuantTypes[t.name].bits}
+		if mode := ollamaQuantTypes[t.name].mode; mode != "" {
 			x["mode"] = mode
 		}
 		return x
