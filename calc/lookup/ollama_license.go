@@ -26,9 +26,14 @@ func firstLine(text string) string {
 }
 
 // spdx recognises the text of common licences by its opening and returns the
-// name that the Hub has for it, "" for others.
+// name that the Hub has for it, "" for others. One that calls itself modified
+// is another licence.
 func spdx(text string) string {
 	head := strings.ToLower(strings.Join(strings.Fields(text[:min(len(text), 4096)]), " "))
+	opening := head[:min(len(head), 200)]
+	if strings.Contains(opening, "modified") {
+		return ""
+	}
 	for _, l := range [...]struct{ id, first, then string }{
 		{"apache-2.0", "apache license", "version 2.0"},
 		{"mit", "", "permission is hereby granted, free of charge, to any person obtaining a copy"},
@@ -38,7 +43,6 @@ func spdx(text string) string {
 		{"cc-by-nc-4.0", "attribution-noncommercial 4.0 international", ""},
 		{"cc-by-4.0", "attribution 4.0 international", ""},
 	} {
-		opening := head[:min(len(head), 200)]
 		if strings.Contains(opening, l.first) && strings.Contains(head, l.then) {
 			return l.id
 		}

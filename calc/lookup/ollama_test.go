@@ -258,6 +258,23 @@ func TestOllamaList(t *testing.T) {
 	}
 }
 
+func TestOllamaLicense(t *testing.T) {
+	const grant = "Copyright (c) 2025 Somebody\n\nPermission is hereby granted, free of charge, to any person obtaining\na copy"
+	for text, want := range map[string]string{
+		apache: "apache-2.0", "MIT License\n\n" + grant: "mit", grant: "mit", "Modified MIT License\n\n" + grant: "",
+		"                    GNU GENERAL PUBLIC LICENSE\n                       Version 3, 29 June 2007\n": "gpl-3.0",
+		"                    GNU GENERAL PUBLIC LICENSE\n                       Version 2, June 1991\n":    "",
+		"Attribution-NonCommercial 4.0 International\n": "cc-by-nc-4.0", "Attribution-NonCommercial-ShareAlike 4.0 International\n": "", llama31: "", "": "",
+	} {
+		if got := spdx(text); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+	if got := firstLine("\n \u202e\n Terms\tof use \nmore"); got != "Terms of use" {
+		t.Errorf("first line %q", got)
+	}
+}
+
 func FuzzOllamaName(f *testing.F) {
 	for _, s := range []string{"a", "a:b", "ns/a:b", "host:80/ns/a:b", "https://h/n/m", "../..", "a/b/c/d", ":", "/"} {
 		f.Add(s)
