@@ -264,7 +264,7 @@ func TestOllamaLicense(t *testing.T) {
 		apache: "apache-2.0", "MIT License\n\n" + grant: "mit", grant: "mit", "Modified MIT License\n\n" + grant: "",
 		"                    GNU GENERAL PUBLIC LICENSE\n                       Version 3, 29 June 2007\n": "gpl-3.0",
 		"                    GNU GENERAL PUBLIC LICENSE\n                       Version 2, June 1991\n":    "",
-		"Attribution-NonCommercial 4.0 International\n": "cc-by-nc-4.0", "Attribution-NonCommercial-ShareAlike 4.0 International\n": "", llama31: "", "": "",
+		"Attribution-NonCommercial 4.0 International\n":                                                    "cc-by-nc-4.0", "Attribution-NonCommercial-ShareAlike 4.0 International\n": "", llama31: "", "": "",
 	} {
 		if got := spdx(text); got != want {
 			t.Errorf("%q is %q, want %q", text, got, want)
