@@ -23,6 +23,11 @@ func fromGGUF(ctx context.Context, t tree, name string) (*Result, error) {
 		return nil, model.Errorf(model.MalformedFile, "model", "the set is not complete: %d of %d files are missing: %s", len(missing), len(names), list(missing)).
 			WithHint("put all files of the set into one directory")
 	}
+	return fromGGUFs(ctx, t, names)
+}
+
+// fromGGUFs describes the model of one GGUF file, or of all files of a set.
+func fromGGUFs(ctx context.Context, t tree, names []string) (*Result, error) {
 	headers := make([]*gguf.Header, len(names))
 	sizes := make([]int64, len(names))
 	var done atomic.Int64
@@ -37,26 +42,36 @@ func fromGGUF(ctx context.Context, t tree, name string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{StoredByDType: map[string]int64{}}
+	r := &Result{}
 	for i, n := range names {
 		r.Files = append(r.Files, File{Path: t.path(n), Bytes: sizes[i], Role: "weights"})
 	}
 	h, err := gguf.Join(headers...)
 	if err != nil {
-		return nil, at(t.path(name), err)
+		return nil, at(t.path(names[0]), err)
 	}
-	if r.Model, err = h.Model(); err != nil {
-		return nil, at(t.path(name), err)
+	if err := r.describe(h); err != nil {
+		return nil, at(t.path(names[0]), err)
 	}
-	for i := range h.Tensors {
-		r.StoredByDType[h.Tensors[i].Type.String()] += h.Tensors[i].Bytes
-	}
-	r.StoredBytes = h.TensorBytes()
 	r.Provenance = append(r.Provenance, fact("stored_bytes", strconv.FormatInt(r.StoredBytes, 10), fmt.Sprintf("GGUF header, %d file(s)", len(names))))
 	if h.MissingBytes > 0 {
 		r.Provenance = append(r.Provenance, fact("missing_bytes", strconv.FormatInt(h.MissingBytes, 10), "the file is shorter than its header says: the download is not complete"))
 	}
 	return r, nil
+}
+
+// describe fills in what a GGUF header says of the model and its tensors.
+func (r *Result) describe(h *gguf.Header) error {
+	var err error
+	if r.Model, err = h.Model(); err != nil {
+		return err
+	}
+	r.StoredByDType = map[string]int64{}
+	for i := range h.Tensors {
+		r.StoredByDType[h.Tensors[i].Type.String()] += h.Tensors[i].Bytes
+	}
+	r.StoredBytes = h.TensorBytes()
+	return nil
 }
 
 // readGGUF reads the header of one file and the file's size.

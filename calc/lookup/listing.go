@@ -26,7 +26,7 @@ type Listed struct {
 }
 
 // List asks every place on this machine for its models. Nothing is read from
-// the network, but local daemons are asked.
+// the network, but local daemons are asked, and the one OLLAMA_HOST names.
 func List(ctx context.Context) []Listed {
 	var out []Listed
 	for _, s := range sources {

@@ -193,7 +193,6 @@ func TestErrors(t *testing.T) {
 		{filepath.Join(dir, "big.json"), model.MalformedFile, ""},
 		{dir, model.InvalidArgument, filepath.Join(dir, "b.gguf")},
 		{"https://example.org/x.gguf", model.Offline, ""},
-		{"ollama:llama3:8b", model.Offline, ""},
 		{"lmstudio:key", model.Offline, ""},
 		{"hf:meta-llama/Llama-3.1-8B:Q4_K_M", model.Offline, "meta-llama/Llama-3.1-8B"},
 		{"hf:org/name/file.gguf", model.Offline, ""},
