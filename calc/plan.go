@@ -83,6 +83,9 @@ func plan(req Request) (*Result, error) {
 	if why != "" {
 		assumed = append(assumed, engine.Assumption{Field: "engine", Value: e.Name(), Why: why})
 	}
+	if err := runnable(req.Model, e); err != nil {
+		return nil, err
+	}
 	load, more := defaults(req, e)
 	assumed = append(assumed, more...)
 	u, err := e.Plan(req.Model, load, req.Hardware)
@@ -147,6 +150,8 @@ func defaults(req Request, e engine.Engine) (engine.Load, []engine.Assumption) {
 	}
 	if l.ContextTokens == 0 {
 		switch {
+		case m.Role == model.RolePipeline: // nothing in it is counted in tokens
+			l.ContextTokens = 1
 		case l.MaxModelLen > 0:
 			l.ContextTokens = l.MaxModelLen
 		case m.Context > 0 && m.Context <= defaultContext:
@@ -164,7 +169,7 @@ func defaults(req Request, e engine.Engine) (engine.Load, []engine.Assumption) {
 	if l.TensorParallel == 0 {
 		l.TensorParallel = 1
 		n := int64(len(req.Hardware.Devices)) / (l.PipelineParallel * l.DataParallel)
-		if n > 1 && !splitsLayers(e) {
+		if n > 1 && !splitsLayers(e) && m.Role != model.RolePipeline {
 			l.TensorParallel = assume("tensor_parallel", tensorRanks(m, n), fmt.Sprintf("%d devices given", len(req.Hardware.Devices)))
 		}
 	}

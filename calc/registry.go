@@ -67,6 +67,12 @@ func choose(req Request) (engine.Engine, string, error) {
 }
 
 func preferred(req Request) (name, why string) {
+	switch req.Model.Role {
+	case model.RolePipeline:
+		return ideal.Name, "there are no rules of an engine for diffusion pipelines"
+	case model.RoleDraft:
+		return ideal.Name, "the target model's engine runs the draft"
+	}
 	if req.Model.Format == model.FormatGGUF {
 		return "llama.cpp", "the model is a GGUF"
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -16,20 +15,34 @@ import (
 // configName is the file that describes a checkpoint.
 const configName = "config.json"
 
-// fromTree describes the model of a tree: its config.json with the
-// safetensors files beside it, else its GGUF.
+// fromTree describes what a tree holds: a diffusers pipeline, a config.json
+// with the weights beside it, an adapter, Mistral's own format, a GGUF, or
+// nothing but projectors.
 func fromTree(ctx context.Context, t tree) (*Result, error) {
-	if t.has(ctx, configName) {
-		return fromCheckpoint(ctx, t, configName)
+	for _, form := range [...]struct {
+		file string
+		read func(context.Context, tree) (*Result, error)
+	}{
+		{pipelineIndex, fromPipeline},
+		{configName, func(ctx context.Context, t tree) (*Result, error) { return fromCheckpoint(ctx, t, configName) }},
+		{adapterConfig, fromAdapter},
+		{mistralParams, fromMistral},
+	} {
+		if t.has(ctx, form.file) {
+			return form.read(ctx, t)
+		}
 	}
 	all, err := t.files(ctx)
 	if err != nil {
 		return nil, err
 	}
 	found := ggufs(all)
+	if len(found) == 0 {
+		found = projectorFiles(all)
+	}
 	switch len(found) {
 	case 0:
-		return nil, model.Errorf(model.ModelNotFound, "model", "%s has neither config.json nor a GGUF file", Clean(t.path(""), MaxText))
+		return nil, model.Errorf(model.ModelNotFound, "model", "%s has neither config.json, model_index.json, adapter_config.json, params.json nor a GGUF file", Clean(t.path(""), MaxText))
 	case 1:
 		return fromGGUF(ctx, t, found[0])
 	}
@@ -51,6 +64,9 @@ func fromCheckpoint(ctx context.Context, t tree, config string) (*Result, error)
 	if raw, err = addQuantConfig(ctx, r, t, raw); err != nil {
 		return nil, err
 	}
+	if d := draftOf(raw); d != nil {
+		return fromDraft(ctx, t, r, d, raw)
+	}
 	r.Model, err = hfconfig.Parse(raw)
 	if err != nil && code(err) != model.UnsupportedArchitecture {
 		return nil, at(t.path(config), err)
@@ -59,6 +75,13 @@ func fromCheckpoint(ctx context.Context, t tree, config string) (*Result, error)
 		return nil, attachErr
 	}
 	r.Provenance = append(r.Provenance, fact("config", config, t.origin()))
+	adapter, _, _, err := readAdapter(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if adapter != nil {
+		r.Components = append(r.Components, *adapter)
+	}
 	return r, nil
 }
 
@@ -101,7 +124,7 @@ func ggufs(files []entry) []string {
 	var out []string
 	for _, e := range files {
 		low := strings.ToLower(e.name)
-		if !strings.HasSuffix(low, ".gguf") || strings.HasPrefix(path.Base(low), "mmproj") {
+		if !strings.HasSuffix(low, ".gguf") || isProjector(low) {
 			continue
 		}
 		if part, ok := splitPart(low); ok && part != 1 {

@@ -45,6 +45,9 @@ func fromGGUF(ctx context.Context, t tree, name string) (*Result, error) {
 	if err != nil {
 		return nil, at(t.path(name), err)
 	}
+	if other, err := part(ctx, t, h, name, sum(sizes)); other != nil || err != nil {
+		return other, err
+	}
 	if r.Model, err = h.Model(); err != nil {
 		return nil, at(t.path(name), err)
 	}
@@ -56,7 +59,18 @@ func fromGGUF(ctx context.Context, t tree, name string) (*Result, error) {
 	if h.MissingBytes > 0 {
 		r.Provenance = append(r.Provenance, fact("missing_bytes", strconv.FormatInt(h.MissingBytes, 10), "the file is shorter than its header says: the download is not complete"))
 	}
+	if err := addProjectors(ctx, r, t, names[0]); err != nil {
+		return nil, err
+	}
 	return r, nil
+}
+
+func sum(sizes []int64) int64 {
+	var n int64
+	for _, s := range sizes {
+		n += s
+	}
+	return n
 }
 
 // readGGUF reads the header of one file and the file's size.

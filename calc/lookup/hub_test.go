@@ -16,6 +16,7 @@ import (
 	"hwledger/calc/lookup/catalog"
 	"hwledger/calc/lookup/fetch"
 	"hwledger/calc/model"
+	"hwledger/calc/model/ggml"
 	"hwledger/internal/ggufgen"
 )
 
@@ -118,13 +119,16 @@ func TestHubGGUF(t *testing.T) {
 	}
 	head := f.Set("tokenizer.ggml.merges", make([]string, 300_000)).Header()
 	whole := append(bytes.Clone(head), make([]byte, 64<<20)...)
-	s := &standIn{files: map[string][]byte{"model-Q4_K_M.gguf": whole, "model-Q8_0.gguf": whole, "mmproj-F16.gguf": whole}}
+	s := &standIn{files: map[string][]byte{"model-Q4_K_M.gguf": whole, "model-Q8_0.gguf": whole, "mmproj-F16.gguf": append(projectorFile(ggml.F16).Header(), make([]byte, 64<<10)...)}}
 	s.start(t)
 	for _, ref := range []string{"org/name:Q4_K_M", "hf:org/name:q4_k_m", "org/name/model-Q8_0.gguf"} {
 		s.sent.Store(0)
 		r, err := Resolve(context.Background(), Request{Ref: ref})
 		if err != nil {
 			t.Fatalf("%s: %v", ref, err)
+		}
+		if len(r.Components) != 1 || r.Components[0].Kind != KindProjector || !r.Components[0].Chosen {
+			t.Errorf("%s: components %+v", ref, r.Components)
 		}
 		if r.Model.Arch != "llama" || len(r.Model.Layers) != 2 {
 			t.Errorf("%s: %s with %d layers", ref, r.Model.Arch, len(r.Model.Layers))

@@ -15,12 +15,15 @@ import (
 // New returns the ideal engine.
 func New() engine.Engine { return ideal{} }
 
+// Name is the engine's name on the public surface.
+const Name = "ideal"
+
 type ideal struct{}
 
 var flags = []string{"mamba_ssm_cache_dtype", "speculative"}
 
 // Name returns "ideal".
-func (ideal) Name() string { return "ideal" }
+func (ideal) Name() string { return Name }
 
 // Flags lists the state type and whether MTP layers are loaded.
 func (ideal) Flags() []string { return flags }
@@ -55,6 +58,9 @@ func (e ideal) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engi
 	if err != nil {
 		return nil, err
 	}
+	if m.Role == model.RolePipeline {
+		return e.pipeline(m, stored, load, hw)
+	}
 	tp, pp, dp := load.TensorParallel, load.PipelineParallel, load.DataParallel
 	if pp > int64(len(m.Layers)) {
 		return nil, model.Errorf(model.InvalidArgument, "pipeline_parallel", "%d stages for %d layers", pp, len(m.Layers))
@@ -62,10 +68,7 @@ func (e ideal) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engi
 	if err := checkTP(m, tp); err != nil {
 		return nil, err
 	}
-	u := &engine.Usage{Engine: e.Name(), Devices: int(tp * pp * dp)}
-	for i := range min(u.Devices, len(hw.Devices)) {
-		u.Budgets = append(u.Budgets, hw.Devices[i].Usable)
-	}
+	u := e.usage(int(tp*pp*dp), hw)
 	for s, span := range engine.Stages(len(m.Layers), int(pp)) {
 		r := rank{tp: tp, layers: span, first: s == 0, last: s == int(pp)-1, seqs: (load.Sequences + dp - 1) / dp}
 		for d := range int(dp) {
@@ -77,8 +80,20 @@ func (e ideal) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engi
 		u.Terms = append(u.Terms, types.terms(m, load, r)...)
 	}
 	u.Cache = types.summary(m, load)
+	if !keepsCache(m) {
+		u.Notes = append(u.Notes, "no KV cache: an encoder sees its whole input at once and keeps nothing")
+	}
 	u.LayerWeights, u.LayerCache = perLayer(m, stored, types, load)
 	return u, nil
+}
+
+// usage starts an answer for a number of devices.
+func (e ideal) usage(devices int, hw engine.Hardware) *engine.Usage {
+	u := &engine.Usage{Engine: e.Name(), Devices: devices}
+	for i := range min(devices, len(hw.Devices)) {
+		u.Budgets = append(u.Budgets, hw.Devices[i].Usable)
+	}
+	return u
 }
 
 // checkTP refuses a split that leaves heads between ranks.
