@@ -87,6 +87,9 @@ func preferred(req Request) (name, why string) {
 			return "llama.cpp", "the usual engine without an accelerator"
 		}
 	}
+	if err := vllm.Supports(req.Model, req.Load.Version); err != nil {
+		return ideal.Name, "vLLM, the usual engine for a checkpoint, does not run it"
+	}
 	return "vllm", "the usual engine for a Hugging Face checkpoint"
 }
 
