@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -288,7 +289,7 @@ func tensorList(m *model.Model) []TensorInfo {
 // Text says what the model is in a few lines.
 func (i *ModelInfo) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s, from %s): %s parameters", i.Reference, i.Architecture, i.ResolvedFrom, count(i.ParametersTotal))
+	fmt.Fprintf(&b, "%s (%s, from %s): %s parameters", i.Reference, cmp.Or(i.Architecture, i.ModelType), i.ResolvedFrom, count(i.ParametersTotal))
 	if i.ParametersActive < i.ParametersTotal-i.ParametersVision-i.ParametersAudio {
 		fmt.Fprintf(&b, ", %s active for one token", count(i.ParametersActive))
 	}

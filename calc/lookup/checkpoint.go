@@ -38,6 +38,13 @@ func fromTree(ctx context.Context, t tree) (*Result, error) {
 	}
 	found := ggufs(all)
 	if len(found) == 0 {
+		deep, err := deeper(t)
+		if err != nil {
+			return nil, err
+		}
+		found = ggufs(deep)
+	}
+	if len(found) == 0 {
 		found = projectorFiles(all)
 	}
 	switch len(found) {

@@ -20,6 +20,41 @@ func below(t tree, folder string) tree {
 	return folderOf{t, folder + "/"}
 }
 
+// maxFolders is the most folders of a directory that are looked into.
+const maxFolders = 256
+
+// deeper lists the files in the folders of a directory, which files leaves
+// out: a repository of GGUFs often has a folder for each quantization. Other
+// trees list them already.
+func deeper(t tree) ([]entry, error) {
+	d, ok := t.(dirTree)
+	if !ok {
+		return nil, nil
+	}
+	folders, err := os.ReadDir(d.dir)
+	if err != nil {
+		return nil, pathError(d.dir, err)
+	}
+	var out []entry
+	looked := 0
+	for _, f := range folders {
+		if !f.IsDir() || strings.HasPrefix(f.Name(), ".") || looked == maxFolders {
+			continue
+		}
+		looked++
+		inside, err := os.ReadDir(d.path(f.Name()))
+		if err != nil {
+			continue // one that may not be read hides nothing of the others
+		}
+		for _, e := range inside {
+			if !e.IsDir() {
+				out = append(out, entry{name: f.Name() + "/" + e.Name(), size: -1})
+			}
+		}
+	}
+	return out, nil
+}
+
 // folderOf is a folder of a tree that lists the files of its folders too.
 type folderOf struct {
 	tree

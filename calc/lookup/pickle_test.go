@@ -1,7 +1,9 @@
 package lookup
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -91,4 +93,55 @@ func TestMistralFormat(t *testing.T) {
 			t.Errorf("%s: %v", params, err)
 		}
 	}
+}
+
+// Shards and GGUFs that lie in folders of the directory.
+func TestFolders(t *testing.T) {
+	dir := dirWith(t, map[string][]byte{
+		"config.json": []byte(llama),
+		indexName:     []byte(`{"metadata":{"total_size":1},"weight_map":{"a":"weights/a.safetensors","b":"weights/b.safetensors"}}`),
+	})
+	all := tensors(2)
+	put(t, filepath.Join(dir, "weights/a.safetensors"), string(safetensorsFile(all[:9])))
+	put(t, filepath.Join(dir, "weights/b.safetensors"), string(safetensorsFile(all[9:])))
+	if r, err := resolve(dir); err != nil || !r.Model.Exact || r.StoredBytes != 2*params {
+		t.Errorf("%+v, %v", r, err)
+	}
+
+	f, bytes, _ := reported(t)
+	dir = t.TempDir()
+	put(t, filepath.Join(dir, "Q4_K_M/readme.txt"), "")
+	write(t, filepath.Join(dir, "Q4_K_M/model-Q4_K_M.gguf"), f)
+	if r, err := resolve(dir); err != nil || r.StoredBytes != bytes {
+		t.Errorf("%+v, %v", r, err)
+	}
+	put(t, filepath.Join(dir, "Q8_0/model-Q8_0.gguf"), "")
+	_, err := resolve(dir)
+	if e := new(model.Error); !errors.As(err, &e) || len(e.Candidates) != 2 {
+		t.Errorf("two of them: %v", err)
+	}
+}
+
+// Mistral's own index names consolidated files.
+func TestConsolidatedIndex(t *testing.T) {
+	all := tensors(2)
+	dir := dirWith(t, map[string][]byte{
+		mistralParams:     []byte(`{"dim":64,"n_layers":2,"head_dim":16,"hidden_dim":128,"n_heads":4,"n_kv_heads":2,"vocab_size":100}`),
+		consolidatedIndex: []byte(`{"weight_map":{"a":"consolidated-00001-of-00002.safetensors","b":"consolidated-00002-of-00002.safetensors"}}`),
+		"consolidated-00001-of-00002.safetensors": safetensorsFile(all[:9]),
+		"consolidated-00002-of-00002.safetensors": safetensorsFile(all[9:]),
+	})
+	if r, err := resolve(dir); err != nil || !r.Model.Exact || r.StoredBytes != 2*params {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func FuzzPickleIndex(f *testing.F) {
+	f.Add([]byte(`{"metadata":{"total_size":1},"weight_map":{"a":"pytorch_model.bin"}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		files, total, err := parsePickleIndex(raw)
+		if err == nil && (total < 0 || len(files) > 10_000) {
+			t.Errorf("%d files, %d bytes", len(files), total)
+		}
+	})
 }

@@ -85,6 +85,7 @@ func imageEncoder(c *cfg) (*model.Model, error) {
 	}
 	d.extra = append(d.extra, patches(h, p, 1, true)...)
 	d.extra = append(d.extra, model.Vec("class_embd", model.Vector, h), learned("position_embd.weight", side*side+1, h))
+	d.m.Context = side*side + 1 // what one image is for the encoder
 	d.labelled(head, !dino)
 	return d.build()
 }

@@ -2,6 +2,7 @@ package safetensors
 
 import (
 	"encoding/json"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -22,8 +23,8 @@ type Index struct {
 // maxFiles is the most parts a checkpoint may have.
 const maxFiles = 10_000
 
-// ParseIndex reads an index. Names of parts must be plain file names: an index
-// cannot point outside its directory.
+// ParseIndex reads an index. Parts are files of its directory or of folders in
+// it: an index cannot point outside.
 func ParseIndex(raw []byte) (*Index, error) {
 	const name = "model.safetensors.index.json"
 	var doc struct {
@@ -45,8 +46,8 @@ func ParseIndex(raw []byte) (*Index, error) {
 		if seen[f] {
 			continue
 		}
-		if !plainName(f) {
-			return nil, model.Errorf(model.MalformedFile, name, "names %.80q, which is not a plain file name", f)
+		if !inside(f) {
+			return nil, model.Errorf(model.MalformedFile, name, "names %.80q, which is not a file below it", f)
 		}
 		if seen[f] = true; len(seen) > maxFiles {
 			return nil, model.Errorf(model.MalformedFile, name, "lists more than %d files", maxFiles)
@@ -57,7 +58,7 @@ func ParseIndex(raw []byte) (*Index, error) {
 	return x, nil
 }
 
-// plainName reports whether f names a file in the same directory.
-func plainName(f string) bool {
-	return f != "" && f[0] != '.' && len(f) <= 255 && !strings.ContainsAny(f, "/\\:\x00") && strings.HasSuffix(f, ".safetensors")
+// inside reports whether f names a file in the index's directory or below.
+func inside(f string) bool {
+	return fs.ValidPath(f) && f[0] != '.' && len(f) <= 255 && !strings.ContainsAny(f, "\\:\x00") && strings.HasSuffix(f, ".safetensors")
 }
