@@ -7,6 +7,7 @@ import (
 	"hwledger/calc"
 	"hwledger/calc/engine"
 	"hwledger/calc/lookup"
+	"hwledger/calc/model"
 )
 
 // Plan is the output of plan_memory. What is not known is left out: never 0.
@@ -38,7 +39,7 @@ type PlannedModel struct {
 type PlannedEngine struct {
 	Name          string              `json:"name"`
 	Version       string              `json:"version"`
-	ContextTokens int64               `json:"context_tokens"`
+	ContextTokens int64               `json:"context_tokens,omitempty"` // absent where nothing is counted in tokens
 	Sequences     int64               `json:"sequences"`
 	Assumed       []engine.Assumption `json:"assumed"`
 }
@@ -141,6 +142,9 @@ func newPlan(found *lookup.Result, r *calc.Result, detail string) *Plan {
 		Devices:     make([]DeviceUse, len(r.Devices)),
 		Suggestions: make([]SuggestionInfo, len(r.Suggestions)),
 		Notes:       append(slices.Clip(r.Notes), beside(found)...),
+	}
+	if m.Role == model.RolePipeline {
+		p.Engine.ContextTokens = 0
 	}
 	for i := range r.Devices {
 		p.Devices[i] = deviceUse(&r.Devices[i])

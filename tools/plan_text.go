@@ -168,5 +168,8 @@ func (p *Plan) next() string {
 	case p.Verdict == "does_not_fit":
 		return "Next: no single change makes it fit; take a smaller model or larger hardware (lookup_hardware)."
 	}
+	if len(p.Model.Layers) == 0 {
+		return "Next: leave room for activations, which are not in this plan; weights=fp16 or smaller takes less."
+	}
 	return "Next: change context_tokens or sequences to see how far it goes."
 }
