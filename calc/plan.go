@@ -96,6 +96,9 @@ func plan(req Request) (*Result, error) {
 		Engine: e.Name(), Version: u.Version, Load: load, Assumed: append(assumed, u.Assumed...),
 		Cache: u.Cache, Terms: u.Terms, LayerWeights: u.LayerWeights, LayerCache: u.LayerCache, Notes: u.Notes,
 	}
+	if req.Model.Role == "" && !req.Model.Causal && !req.Model.EncDec {
+		res.Notes = append([]string{"no KV cache: the model sees its whole input at once and keeps nothing between steps"}, res.Notes...)
+	}
 	res.Totals, res.Devices, res.Host = add(u, req.Hardware)
 	res.Verdict = judge(res, req.Hardware)
 	return res, nil

@@ -136,6 +136,22 @@ func TestAdapterBeside(t *testing.T) {
 	}
 }
 
+// The files of an adapter and of a pipeline stand for the whole.
+func TestNamedFiles(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, adapterConfig), `{"peft_type":"LORA","r":8}`)
+	sparse(t, filepath.Join(dir, adapterWeights), lora(1, 64, 8, "q_proj"))
+	pipeline := stableDiffusion(t)
+	for ref, role := range map[string]model.Role{
+		filepath.Join(dir, adapterConfig): model.RoleAdapter, filepath.Join(dir, adapterWeights): model.RoleAdapter,
+		filepath.Join(pipeline, pipelineIndex): model.RolePipeline,
+	} {
+		if r, err := resolve(ref); err != nil || r.Model.Role != role {
+			t.Errorf("%s: %+v, %v", ref, r, err)
+		}
+	}
+}
+
 func TestGGUFAdapter(t *testing.T) {
 	f := &ggufgen.File{}
 	f.Set("general.architecture", "llama").Set("general.type", "adapter").Set("adapter.type", "lora").Set("adapter.lora.alpha", float32(32))

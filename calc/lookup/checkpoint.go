@@ -15,21 +15,29 @@ import (
 // configName is the file that describes a checkpoint.
 const configName = "config.json"
 
+// form is a way to describe what a tree holds by one file in it.
+type form struct {
+	file string
+	read func(context.Context, tree) (*Result, error)
+}
+
+// treeForms returns the forms in the order in which a tree is tried for them.
+func treeForms() []form {
+	return []form{
+		{pipelineIndex, fromPipeline},
+		{configName, func(ctx context.Context, t tree) (*Result, error) { return fromConfig(ctx, t, configName) }},
+		{adapterConfig, fromAdapter},
+		{mistralParams, fromMistral},
+	}
+}
+
 // fromTree describes what a tree holds: a diffusers pipeline, a config.json
 // with the weights beside it, an adapter, Mistral's own format, a GGUF, or
 // nothing but projectors.
 func fromTree(ctx context.Context, t tree) (*Result, error) {
-	for _, form := range [...]struct {
-		file string
-		read func(context.Context, tree) (*Result, error)
-	}{
-		{pipelineIndex, fromPipeline},
-		{configName, func(ctx context.Context, t tree) (*Result, error) { return fromCheckpoint(ctx, t, configName) }},
-		{adapterConfig, fromAdapter},
-		{mistralParams, fromMistral},
-	} {
-		if t.has(ctx, form.file) {
-			return form.read(ctx, t)
+	for _, f := range treeForms() {
+		if t.has(ctx, f.file) {
+			return f.read(ctx, t)
 		}
 	}
 	all, err := t.files(ctx)
@@ -60,9 +68,27 @@ func fromTree(ctx context.Context, t tree) (*Result, error) {
 	return nil, e.WithHint("name one of them")
 }
 
-// fromCheckpoint describes the model of a config.json with the safetensors
-// headers that are beside it.
+// fromCheckpoint describes what a JSON file of a checkpoint is about. Weights
+// that were named without one are described by what lies beside them.
 func fromCheckpoint(ctx context.Context, t tree, config string) (*Result, error) {
+	for _, f := range treeForms() {
+		if config == f.file && t.has(ctx, f.file) {
+			return f.read(ctx, t)
+		}
+	}
+	if config == configName {
+		for _, f := range treeForms() {
+			if t.has(ctx, f.file) {
+				return f.read(ctx, t)
+			}
+		}
+	}
+	return fromConfig(ctx, t, config)
+}
+
+// fromConfig describes the model of a config.json with the safetensors headers
+// that are beside it.
+func fromConfig(ctx context.Context, t tree, config string) (*Result, error) {
 	raw, err := t.read(ctx, config, MaxConfig)
 	if err != nil {
 		return nil, pathError(t.path(config), err)
@@ -88,6 +114,9 @@ func fromCheckpoint(ctx context.Context, t tree, config string) (*Result, error)
 	}
 	if adapter != nil {
 		r.Components = append(r.Components, *adapter)
+	}
+	if err := addModules(ctx, r, t); err != nil {
+		return nil, err
 	}
 	return r, nil
 }

@@ -82,46 +82,64 @@ func (t elementTypes) entry(x model.Mixer, s model.Store) int64 {
 	return t.kv.Bytes(s.Elems, s.Heads)
 }
 
-// split returns one sequence's cache (grows with tokens) and state on a rank.
-func (t elementTypes) split(m *model.Model, layers []model.Layer, tp, tokens int64) (kv, state int64) {
+// kept is what one sequence keeps on a rank: a cache that grows with its
+// tokens, one of what an encoder made, and a state of fixed size.
+type kept struct{ kv, cross, state int64 }
+
+func (k kept) total() int64 { return k.kv + k.cross + k.state }
+
+// split sizes what one sequence keeps on a rank.
+func (t elementTypes) split(m *model.Model, layers []model.Layer, tp, tokens int64) (k kept) {
 	var buf []model.Store
 	for i := range layers {
 		for _, x := range layers[i].Mixers {
 			buf = x.AppendStores(buf[:0], tp)
 			for _, s := range buf {
-				if s.Axis == model.PerSequence {
-					state += t.bytes(m, x, s, tokens)
-				} else {
-					kv += t.bytes(m, x, s, tokens)
+				n := t.bytes(m, x, s, tokens)
+				switch s.Axis {
+				case model.PerSequence:
+					k.state += n
+				case model.PerEncoderToken:
+					k.cross += n
+				default:
+					k.kv += n
 				}
 			}
 		}
 	}
-	return kv, state
+	return k
 }
 
 func (t elementTypes) terms(m *model.Model, load engine.Load, r rank) []engine.Term {
 	if !keepsCache(m) {
 		return nil
 	}
-	kv, state := t.split(m, m.Layers[r.layers[0]:r.layers[1]], r.tp, load.ContextTokens)
+	k := t.split(m, m.Layers[r.layers[0]:r.layers[1]], r.tp, load.ContextTokens)
 	inputs := []engine.Input{
 		{Name: "sequences", Value: r.seqs, From: "argument"},
 		{Name: "context_tokens", Value: load.ContextTokens, From: "argument"},
 		{Name: "tensor_parallel", Value: r.tp, From: "argument"},
 	}
 	var out []engine.Term
-	if kv > 0 {
+	if k.kv > 0 {
 		out = append(out, engine.Term{
-			Name: "kv_cache", Category: engine.KVCache, Bytes: engine.Bytes(kv * r.seqs), On: r.on,
+			Name: "kv_cache", Category: engine.KVCache, Bytes: engine.Bytes(k.kv * r.seqs), On: r.on,
 			Formula:    "sequences × Σ " + layersText(r.layers) + ": entry bytes × min(context_tokens, window) ÷ stride",
 			Inputs:     inputs,
 			Confidence: engine.Exact, Source: "attention kinds",
 		})
 	}
-	if state > 0 {
+	if k.cross > 0 {
 		out = append(out, engine.Term{
-			Name: "recurrent_state", Category: engine.State, Bytes: engine.Bytes(state * r.seqs), On: r.on,
+			Name: "cross_attention_cache", Category: engine.KVCache, Bytes: engine.Bytes(k.cross * r.seqs), On: r.on,
+			Formula:    "sequences × Σ " + layersText(r.layers) + ": keys and values of the encoder's output × encoder_tokens",
+			Inputs:     []engine.Input{inputs[0], {Name: "encoder_tokens", Value: m.EncoderTokens, From: "model"}, inputs[2]},
+			Confidence: engine.Exact, Source: "attention kinds",
+		})
+	}
+	if k.state > 0 {
+		out = append(out, engine.Term{
+			Name: "recurrent_state", Category: engine.State, Bytes: engine.Bytes(k.state * r.seqs), On: r.on,
 			Formula:    "sequences × Σ " + layersText(r.layers) + ": convolution tail + state",
 			Inputs:     inputs[:1:1],
 			Confidence: engine.Exact, Source: "state kinds (vLLM mamba_utils shapes)",
@@ -138,17 +156,17 @@ func (t elementTypes) summary(m *model.Model, load engine.Load) engine.Cache {
 	}
 	for _, span := range engine.Stages(len(m.Layers), int(load.PipelineParallel)) {
 		layers := m.Layers[span[0]:span[1]]
-		kv, state := t.split(m, layers, load.TensorParallel, load.ContextTokens)
-		if engine.Bytes(kv+state) <= c.PerSequence {
+		k := t.split(m, layers, load.TensorParallel, load.ContextTokens)
+		if engine.Bytes(k.total()) <= c.PerSequence {
 			continue
 		}
 		// A stride of at most 128 tokens makes 128 the period of growth.
-		next, _ := t.split(m, layers, load.TensorParallel, load.ContextTokens+128)
-		zero, _ := t.split(m, layers, load.TensorParallel, 0)
+		next := t.split(m, layers, load.TensorParallel, load.ContextTokens+128)
+		zero := t.split(m, layers, load.TensorParallel, 0)
 		c = engine.Cache{
-			MarginalPerToken: engine.Bytes((next - kv) / 128),
-			FixedPerSequence: engine.Bytes(state + zero),
-			PerSequence:      engine.Bytes(kv + state),
+			MarginalPerToken: engine.Bytes((next.kv - k.kv) / 128),
+			FixedPerSequence: engine.Bytes(zero.total()),
+			PerSequence:      engine.Bytes(k.total()),
 		}
 	}
 	return c

@@ -80,9 +80,6 @@ func (e ideal) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engi
 		u.Terms = append(u.Terms, types.terms(m, load, r)...)
 	}
 	u.Cache = types.summary(m, load)
-	if !keepsCache(m) {
-		u.Notes = append(u.Notes, "no KV cache: an encoder sees its whole input at once and keeps nothing")
-	}
 	u.LayerWeights, u.LayerCache = perLayer(m, stored, types, load)
 	return u, nil
 }
