@@ -83,6 +83,9 @@ func plan(req Request) (*Result, error) {
 	if why != "" {
 		assumed = append(assumed, engine.Assumption{Field: "engine", Value: e.Name(), Why: why})
 	}
+	if err := runnable(req.Model, e); err != nil {
+		return nil, err
+	}
 	load, more := defaults(req, e)
 	assumed = append(assumed, more...)
 	u, err := e.Plan(req.Model, load, req.Hardware)
@@ -92,6 +95,9 @@ func plan(req Request) (*Result, error) {
 	res := &Result{
 		Engine: e.Name(), Version: u.Version, Load: load, Assumed: append(assumed, u.Assumed...),
 		Cache: u.Cache, Terms: u.Terms, LayerWeights: u.LayerWeights, LayerCache: u.LayerCache, Notes: u.Notes,
+	}
+	if req.Model.Role == "" && !req.Model.Causal && !req.Model.EncDec {
+		res.Notes = append([]string{"no KV cache: the model sees its whole input at once and keeps nothing between steps"}, res.Notes...)
 	}
 	res.Totals, res.Devices, res.Host = add(u, req.Hardware)
 	res.Verdict = judge(res, req.Hardware)
@@ -147,6 +153,8 @@ func defaults(req Request, e engine.Engine) (engine.Load, []engine.Assumption) {
 	}
 	if l.ContextTokens == 0 {
 		switch {
+		case m.Role == model.RolePipeline: // nothing in it is counted in tokens
+			l.ContextTokens = 1
 		case l.MaxModelLen > 0:
 			l.ContextTokens = l.MaxModelLen
 		case m.Context > 0 && m.Context <= defaultContext:
@@ -164,7 +172,7 @@ func defaults(req Request, e engine.Engine) (engine.Load, []engine.Assumption) {
 	if l.TensorParallel == 0 {
 		l.TensorParallel = 1
 		n := int64(len(req.Hardware.Devices)) / (l.PipelineParallel * l.DataParallel)
-		if n > 1 && !splitsLayers(e) {
+		if n > 1 && !splitsLayers(e) && m.Role != model.RolePipeline {
 			l.TensorParallel = assume("tensor_parallel", tensorRanks(m, n), fmt.Sprintf("%d devices given", len(req.Hardware.Devices)))
 		}
 	}

@@ -67,6 +67,12 @@ func choose(req Request) (engine.Engine, string, error) {
 }
 
 func preferred(req Request) (name, why string) {
+	switch req.Model.Role {
+	case model.RolePipeline:
+		return ideal.Name, "there are no rules of an engine for diffusion pipelines"
+	case model.RoleDraft:
+		return ideal.Name, "the target model's engine runs the draft"
+	}
 	if req.Model.Format == model.FormatGGUF {
 		return "llama.cpp", "the model is a GGUF"
 	}
@@ -80,6 +86,9 @@ func preferred(req Request) (name, why string) {
 		case d[0].Vendor == "cpu":
 			return "llama.cpp", "the usual engine without an accelerator"
 		}
+	}
+	if err := vllm.Supports(req.Model, req.Load.Version); err != nil {
+		return ideal.Name, "vLLM, the usual engine for a checkpoint, does not run it"
 	}
 	return "vllm", "the usual engine for a Hugging Face checkpoint"
 }

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -40,19 +41,25 @@ type ModelInfo struct {
 	Quantization  string           `json:"quantization,omitempty"`
 
 	ContextTokens  int64 `json:"context_tokens,omitempty"`
-	VocabularySize int64 `json:"vocabulary_size"`
-	HiddenSize     int64 `json:"hidden_size"`
+	VocabularySize int64 `json:"vocabulary_size,omitempty"`
+	HiddenSize     int64 `json:"hidden_size,omitempty"`
 
 	Layers    map[string]int `json:"layers"`
 	Mixers    []MixerInfo    `json:"mixers"`
 	LayerList []LayerInfo    `json:"layer_list,omitempty"`
 	Tensors   []TensorInfo   `json:"tensors,omitempty"`
 
+	// Components are parts beside the decoder, or instead of one.
+	Components []ComponentInfo `json:"components,omitempty"`
+	// Settings are what the place sets for the model, by its own names.
+	Settings map[string]string `json:"settings,omitempty"`
+
 	License    string       `json:"license,omitempty"`
 	Files      []FileInfo   `json:"files"`
 	Provenance []model.Fact `json:"provenance"`
 
 	kinds string
+	role  model.Role
 }
 
 // MixerInfo is one kind of sequence mixer and what it keeps, in elements of
@@ -87,6 +94,20 @@ type TensorInfo struct {
 	StoredBytes int64   `json:"stored_bytes,omitempty"`
 }
 
+// ComponentInfo is one part of what the reference names: a projector, an
+// adapter, a draft model, a network of a pipeline.
+type ComponentInfo struct {
+	Name          string            `json:"name"`
+	Kind          string            `json:"kind"`
+	Class         string            `json:"class,omitempty"`
+	Parameters    int64             `json:"parameters,omitempty"`
+	StoredBytes   int64             `json:"stored_bytes,omitempty"`
+	StoredByDType map[string]int64  `json:"stored_by_dtype,omitempty"`
+	Chosen        bool              `json:"chosen,omitempty"`
+	Details       map[string]string `json:"details,omitempty"`
+	Files         []FileInfo        `json:"files,omitempty"`
+}
+
 // FileInfo is a file that was read.
 type FileInfo struct {
 	Path  string `json:"path"`
@@ -97,7 +118,7 @@ type FileInfo struct {
 func lookupModel(opts Options) Tool {
 	return define(Tool{
 		Name: "lookup_model", Title: "Look up a model", Toolset: ModelSet, Effect: Effect{Network: true},
-		Description: "Says what a model is: architecture, layers by kind of attention or state, exact parameters (total and active for one token), stored bytes by type, context in tokens, licence, and where each fact was read. " +
+		Description: "Says what a model is: architecture, layers by kind of attention or state, exact parameters (total and active for one token), stored bytes by type, context in tokens, licence, components (projectors, adapters, draft models, the networks of a diffusion pipeline), and where each fact was read. " +
 			"Reads local config.json, safetensors and GGUF headers, a config pasted in, the embedded catalogue, or the Hub (headers only, never weights). " +
 			"Use it to check a name or to understand a model; for \"does it fit\" call plan_memory directly with the same model.",
 	}, func(ctx context.Context, q ModelQuery) (*ModelInfo, error) {
@@ -119,7 +140,8 @@ func modelInfo(r *lookup.Result, detail string) *ModelInfo {
 		ContextTokens: m.Context, VocabularySize: m.Vocab, HiddenSize: m.Hidden,
 		Layers: layerKinds(m), Mixers: mixers(m),
 		License: r.License, Files: make([]FileInfo, len(r.Files)), Provenance: r.Provenance,
-		kinds: kindsText(m),
+		Components: components(r.Components), Settings: r.Settings,
+		kinds: kindsText(m), role: m.Role,
 	}
 	if m.Quant != nil {
 		out.Quantization = m.Quant.Method
@@ -138,6 +160,48 @@ func modelInfo(r *lookup.Result, detail string) *ModelInfo {
 	}
 	return out
 }
+
+func components(cs []lookup.Component) []ComponentInfo {
+	var out []ComponentInfo
+	for i := range cs {
+		c := &cs[i]
+		x := ComponentInfo{
+			Name: lookup.Clean(c.Name, lookup.MaxText), Kind: c.Kind, Class: lookup.Clean(c.Class, lookup.MaxText),
+			Parameters: c.Parameters, StoredBytes: c.Bytes, StoredByDType: c.ByDType, Chosen: c.Chosen, Details: c.Details,
+		}
+		for _, f := range c.Files {
+			x.Files = append(x.Files, FileInfo(f))
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// componentsText lists components in one line, at most textComponents of them.
+func componentsText(cs []ComponentInfo) string {
+	var parts []string
+	for i, c := range cs {
+		if i == textComponents {
+			parts = append(parts, fmt.Sprintf("%d more", len(cs)-i))
+			break
+		}
+		s := c.Kind
+		if c.Name != c.Kind {
+			s += " " + c.Name
+		}
+		if c.Parameters > 0 {
+			s += " " + count(c.Parameters)
+		}
+		if c.StoredBytes > 0 {
+			s += " (" + engine.Bytes(c.StoredBytes).String() + ")"
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// textComponents is the most components that Text lists.
+const textComponents = 8
 
 // mixers describes each different mixer of the decoder once.
 func mixers(m *model.Model) []MixerInfo {
@@ -225,15 +289,27 @@ func tensorList(m *model.Model) []TensorInfo {
 // Text says what the model is in a few lines.
 func (i *ModelInfo) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s, from %s): %s parameters", i.Reference, i.Architecture, i.ResolvedFrom, count(i.ParametersTotal))
+	fmt.Fprintf(&b, "%s (%s, from %s): %s parameters", i.Reference, cmp.Or(i.Architecture, i.ModelType), i.ResolvedFrom, count(i.ParametersTotal))
 	if i.ParametersActive < i.ParametersTotal-i.ParametersVision-i.ParametersAudio {
 		fmt.Fprintf(&b, ", %s active for one token", count(i.ParametersActive))
 	}
-	fmt.Fprintf(&b, ".\nLayers: %s.", i.kinds)
-	if i.ContextTokens > 0 {
-		fmt.Fprintf(&b, " Context: %s tokens.", number(i.ContextTokens))
+	b.WriteString(".\n")
+	if i.role != "" {
+		fmt.Fprintf(&b, "This is a %s, not a model that runs on its own as a language model does.\n", i.role)
 	}
-	fmt.Fprintf(&b, " Vocabulary: %s.\n", number(i.VocabularySize))
+	if i.kinds != "" {
+		fmt.Fprintf(&b, "Layers: %s.", i.kinds)
+		if i.ContextTokens > 0 {
+			fmt.Fprintf(&b, " Context: %s tokens.", number(i.ContextTokens))
+		}
+		if i.VocabularySize > 0 {
+			fmt.Fprintf(&b, " Vocabulary: %s.", number(i.VocabularySize))
+		}
+		b.WriteString("\n")
+	}
+	if len(i.Components) > 0 {
+		fmt.Fprintf(&b, "Components: %s.\n", componentsText(i.Components))
+	}
 	if i.StoredBytes > 0 {
 		fmt.Fprintf(&b, "Stored: %s", engine.Bytes(i.StoredBytes))
 		sep := " as "
@@ -250,6 +326,11 @@ func (i *ModelInfo) Text() string {
 		f := i.Provenance[0]
 		fmt.Fprintf(&b, "Known from: %s.\n", f.From)
 	}
-	b.WriteString("Next: plan_memory with the same model and the hardware.\n")
+	switch i.role {
+	case model.RoleProjector, model.RoleAdapter, model.RoleDraft:
+		b.WriteString("Next: plan_memory with the model that it runs beside.\n")
+	default:
+		b.WriteString("Next: plan_memory with the same model and the hardware.\n")
+	}
 	return b.String()
 }

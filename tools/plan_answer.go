@@ -1,9 +1,13 @@
 package tools
 
 import (
+	"fmt"
+	"slices"
+
 	"hwledger/calc"
 	"hwledger/calc/engine"
 	"hwledger/calc/lookup"
+	"hwledger/calc/model"
 )
 
 // Plan is the output of plan_memory. What is not known is left out: never 0.
@@ -35,7 +39,7 @@ type PlannedModel struct {
 type PlannedEngine struct {
 	Name          string              `json:"name"`
 	Version       string              `json:"version"`
-	ContextTokens int64               `json:"context_tokens"`
+	ContextTokens int64               `json:"context_tokens,omitempty"` // absent where nothing is counted in tokens
 	Sequences     int64               `json:"sequences"`
 	Assumed       []engine.Assumption `json:"assumed"`
 }
@@ -137,7 +141,10 @@ func newPlan(found *lookup.Result, r *calc.Result, detail string) *Plan {
 		},
 		Devices:     make([]DeviceUse, len(r.Devices)),
 		Suggestions: make([]SuggestionInfo, len(r.Suggestions)),
-		Notes:       r.Notes,
+		Notes:       append(slices.Clip(r.Notes), beside(found)...),
+	}
+	if m.Role == model.RolePipeline {
+		p.Engine.ContextTokens = 0
 	}
 	for i := range r.Devices {
 		p.Devices[i] = deviceUse(&r.Devices[i])
@@ -156,6 +163,20 @@ func newPlan(found *lookup.Result, r *calc.Result, detail string) *Plan {
 		p.Layers = layerUse(found, r)
 	}
 	return p
+}
+
+// beside says what of the reference's components is not in the plan: a
+// projector and an adapter are loaded beside the model when they are asked for.
+func beside(found *lookup.Result) []string {
+	var out []string
+	for i := range found.Components {
+		c := &found.Components[i]
+		switch {
+		case c.Kind == lookup.KindAdapter, c.Kind == lookup.KindProjector && c.Chosen:
+			out = append(out, fmt.Sprintf("the %s %s is not in this plan; loaded beside the model it adds %s and its own buffers", c.Kind, lookup.Clean(c.Name, lookup.MaxText), engine.Bytes(c.Bytes)))
+		}
+	}
+	return out
 }
 
 func sizes(t *calc.Totals) Sizes {

@@ -34,9 +34,15 @@ func (p *Plan) Text() string {
 		b.WriteString(string(s) + "\n")
 	}
 	line("%s. %s", verdicts[p.Verdict], p.need())
-	line("%s under %s: %s tokens × %s.", p.Model.Reference, p.engineName(), number(p.Engine.ContextTokens), plural(int(p.Engine.Sequences), "sequence", "sequences"))
+	if len(p.Model.Layers) > 0 {
+		line("%s under %s: %s tokens × %s.", p.Model.Reference, p.engineName(), number(p.Engine.ContextTokens), plural(int(p.Engine.Sequences), "sequence", "sequences"))
+	} else { // a pipeline, in which nothing is counted in tokens
+		line("%s under %s.", p.Model.Reference, p.engineName())
+	}
 	line("%s.", p.parts())
-	line("%s", p.cacheText())
+	if len(p.Model.Layers) > 0 {
+		line("%s", p.cacheText())
+	}
 	if p.Host != nil && p.Host.Required > 0 {
 		line("System memory: %s.", engine.Bytes(p.Host.Required))
 	}
@@ -161,6 +167,9 @@ func (p *Plan) next() string {
 		return "Next: call again with the arguments of a suggestion."
 	case p.Verdict == "does_not_fit":
 		return "Next: no single change makes it fit; take a smaller model or larger hardware (lookup_hardware)."
+	}
+	if len(p.Model.Layers) == 0 {
+		return "Next: leave room for activations, which are not in this plan; weights=fp16 or smaller takes less."
 	}
 	return "Next: change context_tokens or sequences to see how far it goes."
 }

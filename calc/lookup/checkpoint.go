@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -16,20 +15,49 @@ import (
 // configName is the file that describes a checkpoint.
 const configName = "config.json"
 
-// fromTree describes the model of a tree: its config.json with the
-// safetensors files beside it, else its GGUF.
+// form is a way to describe what a tree holds by one file in it.
+type form struct {
+	file string
+	read func(context.Context, tree) (*Result, error)
+}
+
+// treeForms returns the forms in the order in which a tree is tried for them.
+func treeForms() []form {
+	return []form{
+		{pipelineIndex, fromPipeline},
+		{configName, func(ctx context.Context, t tree) (*Result, error) { return fromConfig(ctx, t, configName) }},
+		{adapterConfig, fromAdapter},
+		{mistralParams, fromMistral},
+	}
+}
+
+// fromTree describes what a tree holds: a diffusers pipeline, a config.json
+// with the weights beside it, an adapter, Mistral's own format, a GGUF, or
+// nothing but projectors.
 func fromTree(ctx context.Context, t tree) (*Result, error) {
-	if t.has(ctx, configName) {
-		return fromCheckpoint(ctx, t, configName)
+	for _, f := range treeForms() {
+		if t.has(ctx, f.file) {
+			return f.read(ctx, t)
+		}
 	}
 	all, err := t.files(ctx)
 	if err != nil {
 		return nil, err
 	}
 	found := ggufs(all)
+	if len(found) == 0 {
+		deep, err := deeper(t)
+		if err != nil {
+			return nil, err
+		}
+		found = ggufs(deep)
+	}
+	if len(found) == 0 {
+		found = projectorFiles(all)
+	}
 	switch len(found) {
 	case 0:
-		return nil, model.Errorf(model.ModelNotFound, "model", "%s has neither config.json nor a GGUF file", Clean(t.path(""), MaxText))
+		return nil, model.Errorf(model.ModelNotFound, "model", "%s has neither config.json, model_index.json, adapter_config.json, params.json nor a GGUF file", Clean(t.path(""), MaxText))
 	case 1:
 		return fromGGUF(ctx, t, found[0])
 	}
@@ -40,9 +68,27 @@ func fromTree(ctx context.Context, t tree) (*Result, error) {
 	return nil, e.WithHint("name one of them")
 }
 
-// fromCheckpoint describes the model of a config.json with the safetensors
-// headers that are beside it.
+// fromCheckpoint describes what a JSON file of a checkpoint is about. Weights
+// that were named without one are described by what lies beside them.
 func fromCheckpoint(ctx context.Context, t tree, config string) (*Result, error) {
+	for _, f := range treeForms() {
+		if config == f.file && t.has(ctx, f.file) {
+			return f.read(ctx, t)
+		}
+	}
+	if config == configName {
+		for _, f := range treeForms() {
+			if t.has(ctx, f.file) {
+				return f.read(ctx, t)
+			}
+		}
+	}
+	return fromConfig(ctx, t, config)
+}
+
+// fromConfig describes the model of a config.json with the safetensors headers
+// that are beside it.
+func fromConfig(ctx context.Context, t tree, config string) (*Result, error) {
 	raw, err := t.read(ctx, config, MaxConfig)
 	if err != nil {
 		return nil, pathError(t.path(config), err)
@@ -50,6 +96,9 @@ func fromCheckpoint(ctx context.Context, t tree, config string) (*Result, error)
 	r := &Result{Files: []File{{Path: t.path(config), Bytes: int64(len(raw)), Role: "config"}}}
 	if raw, err = addQuantConfig(ctx, r, t, raw); err != nil {
 		return nil, err
+	}
+	if d := draftOf(raw); d != nil {
+		return fromDraft(ctx, t, r, d, raw)
 	}
 	r.Model, err = hfconfig.Parse(raw)
 	if err != nil && code(err) != model.UnsupportedArchitecture {
@@ -59,6 +108,16 @@ func fromCheckpoint(ctx context.Context, t tree, config string) (*Result, error)
 		return nil, attachErr
 	}
 	r.Provenance = append(r.Provenance, fact("config", config, t.origin()))
+	adapter, _, _, err := readAdapter(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if adapter != nil {
+		r.Components = append(r.Components, *adapter)
+	}
+	if err := addModules(ctx, r, t); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -101,7 +160,7 @@ func ggufs(files []entry) []string {
 	var out []string
 	for _, e := range files {
 		low := strings.ToLower(e.name)
-		if !strings.HasSuffix(low, ".gguf") || strings.HasPrefix(path.Base(low), "mmproj") {
+		if !strings.HasSuffix(low, ".gguf") || isProjector(low) {
 			continue
 		}
 		if part, ok := splitPart(low); ok && part != 1 {

@@ -50,12 +50,18 @@ func fromGGUFs(ctx context.Context, t tree, names []string) (*Result, error) {
 	if err != nil {
 		return nil, at(t.path(names[0]), err)
 	}
+	if other, err := part(ctx, t, h, names[0], sum(sizes)); other != nil || err != nil {
+		return other, err
+	}
 	if err := r.describe(h); err != nil {
 		return nil, at(t.path(names[0]), err)
 	}
 	r.Provenance = append(r.Provenance, fact("stored_bytes", strconv.FormatInt(r.StoredBytes, 10), fmt.Sprintf("GGUF header, %d file(s)", len(names))))
 	if h.MissingBytes > 0 {
 		r.Provenance = append(r.Provenance, fact("missing_bytes", strconv.FormatInt(h.MissingBytes, 10), "the file is shorter than its header says: the download is not complete"))
+	}
+	if err := addProjectors(ctx, r, t, names[0]); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -72,6 +78,14 @@ func (r *Result) describe(h *gguf.Header) error {
 	}
 	r.StoredBytes = h.TensorBytes()
 	return nil
+}
+
+func sum(sizes []int64) int64 {
+	var n int64
+	for _, s := range sizes {
+		n += s
+	}
+	return n
 }
 
 // readGGUF reads the header of one file and the file's size.

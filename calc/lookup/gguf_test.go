@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"hwledger/calc/model"
+	"hwledger/calc/model/ggml"
 	"hwledger/internal/ggufgen"
 	"hwledger/internal/observed"
 )
@@ -49,7 +50,7 @@ func TestGGUF(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "model.gguf")
 	write(t, path, f)
-	write(t, filepath.Join(dir, "mmproj-model.gguf"), f)
+	write(t, filepath.Join(dir, "mmproj-model.gguf"), projectorFile(ggml.F16))
 	for _, ref := range []string{path, dir} {
 		r, err := resolve(ref)
 		if err != nil {

@@ -16,15 +16,22 @@ import (
 	"hwledger/calc/model/safetensors"
 )
 
-const indexName = "model.safetensors.index.json"
+// The indexes of a checkpoint in transformers' and in Mistral's own format.
+const (
+	indexName         = "model.safetensors.index.json"
+	consolidatedIndex = "consolidated.safetensors.index.json"
+)
 
 // attachHeaders puts what the safetensors headers in t say into r.Model.
 // parseErr is why the configuration alone was not enough, or nil; with headers
 // it may still be.
 func attachHeaders(ctx context.Context, r *Result, t tree, config []byte, parseErr error) error {
 	parts, total, err := findParts(ctx, r, t)
-	if err != nil || len(parts) == 0 && total == 0 {
+	if err != nil || parseErr != nil && len(parts) == 0 {
 		return errors.Join(err, parseErr)
+	}
+	if len(parts) == 0 {
+		return attachPickles(ctx, r, t)
 	}
 	missing := absent(ctx, t, parts)
 	if total > 0 && len(missing) > 0 {
@@ -33,7 +40,7 @@ func attachHeaders(ctx context.Context, r *Result, t tree, config []byte, parseE
 		}
 		r.StoredBytes = total
 		what := fmt.Sprintf("%d of %d files are missing (%s); sizes by tensor follow from the configuration", len(missing), len(parts), list(missing))
-		r.Provenance = append(r.Provenance, fact("stored_bytes", strconv.FormatInt(total, 10), indexName+": total_size; "+what))
+		r.Provenance = append(r.Provenance, fact("stored_bytes", strconv.FormatInt(total, 10), "the index's total_size; "+what))
 		return nil
 	}
 	if len(missing) > 0 {
@@ -88,20 +95,25 @@ func readHeaders(ctx context.Context, r *Result, t tree, parts []string) ([]safe
 // model.safetensors, or a complete numbered set, or the only file there is.
 // total is the size that an index prints.
 func findParts(ctx context.Context, r *Result, t tree) (parts []string, total int64, err error) {
-	raw, err := t.read(ctx, indexName, MaxIndex)
-	if err == nil {
-		x, err := safetensors.ParseIndex(raw)
-		if err != nil {
-			return nil, 0, at(t.path(indexName), err)
+	for _, name := range [...]string{indexName, consolidatedIndex} {
+		if name == consolidatedIndex && t.has(ctx, "model.safetensors") {
+			break // the same weights, stored in both formats
 		}
-		r.Files = append(r.Files, File{Path: t.path(indexName), Bytes: int64(len(raw)), Role: "index"})
-		if f, ok := t.(interface{ expect(map[string]int64) }); ok {
-			f.expect(x.Headers)
+		raw, err := t.read(ctx, name, MaxIndex)
+		if err == nil {
+			x, err := safetensors.ParseIndex(raw)
+			if err != nil {
+				return nil, 0, at(t.path(name), err)
+			}
+			r.Files = append(r.Files, File{Path: t.path(name), Bytes: int64(len(raw)), Role: "index"})
+			if f, ok := t.(interface{ expect(map[string]int64) }); ok {
+				f.expect(x.Headers)
+			}
+			return x.Files, x.TotalSize, nil
 		}
-		return x.Files, x.TotalSize, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, pathError(t.path(indexName), err)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, 0, pathError(t.path(name), err)
+		}
 	}
 	entries, err := t.files(ctx)
 	if err != nil {

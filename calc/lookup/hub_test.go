@@ -15,6 +15,7 @@ import (
 
 	"hwledger/calc/lookup/catalog"
 	"hwledger/calc/model"
+	"hwledger/calc/model/ggml"
 	"hwledger/internal/ggufgen"
 )
 
@@ -203,9 +204,10 @@ func TestHubGGUF(t *testing.T) {
 	}
 	head := f.BigVocabulary().Header()
 	s := &standIn{files: map[string][]byte{}, sizes: map[string]int64{}}
-	for _, name := range []string{"model-Q4_K_M.gguf", "model-Q8_0.gguf", "UD-Q4_K_XL/model.gguf", "mmproj-F16.gguf", "a-Q6_K.gguf", "b-Q6_K.gguf"} {
+	for _, name := range []string{"model-Q4_K_M.gguf", "model-Q8_0.gguf", "UD-Q4_K_XL/model.gguf", "a-Q6_K.gguf", "b-Q6_K.gguf"} {
 		s.files[name], s.sizes[name] = head, 64<<30
 	}
+	s.files["mmproj-F16.gguf"] = append(projectorFile(ggml.F16).Header(), make([]byte, 64<<10)...)
 	s.start(t)
 	for _, ref := range []string{"org/name:Q4_K_M", "hf:org/name:q8_0", "org/name/a-Q6_K.gguf", "org/name:UD-Q4_K_XL", s.cdn.URL + "/blob/b-Q6_K.gguf?Signature=s3cr3t"} {
 		s.sent.Store(0)
@@ -213,6 +215,9 @@ func TestHubGGUF(t *testing.T) {
 		r, err := Resolve(context.Background(), Request{Ref: ref})
 		if err != nil {
 			t.Fatalf("%s: %v", ref, err)
+		}
+		if inRepo := !strings.HasPrefix(ref, "http"); inRepo && (len(r.Components) != 1 || r.Components[0].Kind != KindProjector || !r.Components[0].Chosen) {
+			t.Errorf("%s: components %+v", ref, r.Components)
 		}
 		if r.Model.Arch != "qwen3moe" || len(r.Model.Layers) != 48 {
 			t.Errorf("%s: %s with %d layers", ref, r.Model.Arch, len(r.Model.Layers))

@@ -84,6 +84,7 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	ctx = withRequest(ctx, req)
 	if len(req.Config) > 0 {
 		if req.Ref != "" {
 			return nil, model.Errorf(model.InvalidArgument, "config", "give either model or config, not both")

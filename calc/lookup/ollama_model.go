@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"hwledger/calc/model"
-	"hwledger/calc/model/gguf"
 )
 
 // ollamaModel is a model of a store: its manifest and where it was read.
@@ -123,7 +122,7 @@ func ollamaCloud(name ollamaName, host, remote string) *model.Error {
 
 // addComponents adds projectors, adapters and draft models.
 func (m *ollamaModel) addComponents(ctx context.Context, r *Result) error {
-	for _, kind := range [...]string{"projector", "adapter", "draft"} {
+	for _, kind := range [...]string{KindProjector, KindAdapter, KindDraft} {
 		for _, l := range m.manifest.all(kind) {
 			name, err := m.blob(ctx, l)
 			if err != nil {
@@ -131,35 +130,24 @@ func (m *ollamaModel) addComponents(ctx context.Context, r *Result) error {
 			}
 			t := m.blobs()
 			h, size, err := readGGUF(ctx, t, name)
-			c := Component{Name: kind, Kind: kind, Files: []File{{Path: t.path(name), Bytes: size, Role: "weights"}}}
+			c := &Component{Name: kind, Kind: kind}
 			switch {
+			case err == nil && kind == KindProjector:
+				c = projector(h, kind, t.path(name), size)
+				c.Chosen = true
 			case err == nil:
-				c.fromHeader(h)
+				c.addGGUF(h, t.path(name), size)
 			case code(err) == model.MalformedFile:
 				// Adapters from before 2024 are in a form of their own.
-				c.Files[0].Bytes = l.Size
+				c.Files = []File{{Path: t.path(name), Bytes: l.Size, Role: "weights"}}
 				r.Provenance = append(r.Provenance, fact(kind, "", "not read: "+err.Error()))
 			default:
 				return at(t.path(name), err)
 			}
-			r.Components = append(r.Components, c)
+			r.Components = append(r.Components, *c)
 		}
 	}
 	return nil
-}
-
-// fromHeader fills in what a GGUF header says of a component.
-func (c *Component) fromHeader(h *gguf.Header) {
-	if s := Clean(h.Text("general.name"), MaxText); s != "" {
-		c.Name = s
-	}
-	c.ByDType = map[string]int64{}
-	for i := range h.Tensors {
-		t := &h.Tensors[i]
-		c.Parameters += t.Elems()
-		c.ByDType[t.Type.String()] += t.Bytes
-	}
-	c.Bytes = h.TensorBytes()
 }
 
 // addTexts adds what the small layers say: settings, licence, and the sizes of

@@ -58,7 +58,7 @@ func (m *ollamaModel) fromTensors(ctx context.Context, layers []ollamaLayer) (*R
 	r.Provenance = append(r.Provenance, fact("config", configName, "Ollama's store: json layer"),
 		fact("stored_bytes", strconv.FormatInt(r.StoredBytes, 10), fmt.Sprintf("headers of %d tensor layers", len(layers))))
 	if len(draft) > 0 {
-		r.Components = append(r.Components, draftOf(draft))
+		r.Components = append(r.Components, draftTensors(draft))
 	}
 	return r, nil
 }
@@ -231,10 +231,10 @@ func (q ollamaQuantization) put(config []byte) ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// draftOf describes the draft model that is stored with a model. The shapes of
+// draftTensors describes the draft model that is stored with a model. The shapes of
 // quantized tensors do not tell its parameters.
-func draftOf(tensors []safetensors.Tensor) Component {
-	c := Component{Name: "draft", Kind: "draft", ByDType: safetensors.Stored(tensors)}
+func draftTensors(tensors []safetensors.Tensor) Component {
+	c := Component{Name: KindDraft, Kind: KindDraft, ByDType: safetensors.Stored(tensors)}
 	quantized := false
 	for i := range tensors {
 		c.Bytes += tensors[i].Bytes()

@@ -91,8 +91,8 @@ const (
 	llama31 = "LLAMA 3.1 COMMUNITY LICENSE AGREEMENT\nLlama 3.1 Version Release Date: July 23, 2024\n"
 )
 
-// projector has 12 F16 and 4 F32 elements: 24 and 16 bytes.
-func projector() *ggufgen.File {
+// ollamaProjector has 12 F16 and 4 F32 elements: 24 and 16 bytes.
+func ollamaProjector() *ggufgen.File {
 	f := &ggufgen.File{}
 	f.Set("general.architecture", "clip").Set("general.name", "tower")
 	return f.Add("v.patch", ggml.F16, 4, 3).Add("v.bias", ggml.F32, 4)
@@ -101,7 +101,7 @@ func projector() *ggufgen.File {
 func TestOllamaStore(t *testing.T) {
 	s := newOllamaDir(t)
 	f, bytes, params := reported(t)
-	s.add(small, s.gguf("model", f), s.gguf("projector", projector()), s.layer("adapter", "", []byte("ggla\x01\x00\x00\x00")),
+	s.add(small, s.gguf("model", f), s.gguf("projector", ollamaProjector()), s.layer("adapter", "", []byte("ggla\x01\x00\x00\x00")),
 		s.layer("params", "", []byte(`{"num_ctx":131072,"num_gpu":20,"temperature":0.7,"stop":["<|im_end|>","<|end|>"]}`)),
 		s.layer("template", "", []byte("{{ .Prompt }}")), s.layer("license", "", []byte(apache)))
 	r, err := resolve("ollama:SMALL:8b")
@@ -127,7 +127,7 @@ func TestOllamaStore(t *testing.T) {
 		t.Fatalf("components %+v", r.Components)
 	}
 	p, a := r.Components[0], r.Components[1]
-	if p.Kind != "projector" || p.Name != "tower" || p.Parameters != 16 || p.Bytes != 40 || p.ByDType["F16"] != 24 || p.ByDType["F32"] != 16 {
+	if p.Kind != "projector" || p.Details["general.name"] != "tower" || p.Parameters != 16 || p.Bytes != 40 || p.ByDType["F16"] != 24 || p.ByDType["F32"] != 16 {
 		t.Errorf("projector %+v", p)
 	}
 	if a.Kind != "adapter" || a.Parameters != 0 || a.Files[0].Bytes != 8 || !slices.ContainsFunc(r.Provenance, func(f model.Fact) bool { return f.Field == "adapter" && strings.HasPrefix(f.From, "not read") }) {
@@ -241,7 +241,7 @@ func TestOllamaCloud(t *testing.T) {
 func TestOllamaList(t *testing.T) {
 	s := newOllamaDir(t)
 	f, _, _ := reported(t)
-	l, p := s.gguf("model", f), s.gguf("projector", projector())
+	l, p := s.gguf("model", f), s.gguf("projector", ollamaProjector())
 	s.add(small, l, p, s.layer("license", "", []byte(apache)))
 	s.add("registry.ollama.ai/me/mine/latest", l)
 	if err := os.WriteFile(filepath.Join(s.dir, "manifests", "registry.ollama.ai", ".DS_Store"), nil, 0o644); err != nil {

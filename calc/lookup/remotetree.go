@@ -207,10 +207,12 @@ func (f *remoteFile) Close() error {
 }
 
 // ReadAt fetches up to the end of b, and on to what is expected when it must
-// fetch at all.
+// fetch at all. A reader that says what it expects gets what is there first: it
+// may need no more.
 func (f *remoteFile) ReadAt(b []byte, off int64) (int, error) {
 	end := off + int64(len(b))
-	if end > int64(len(f.p.Bytes())) {
+	have := int64(len(f.p.Bytes()))
+	if enough := f.ahead > 0 && f.p.Size() >= 0 && off < have; end > have && !enough {
 		if err := f.grow(max(end, f.ahead)); err != nil {
 			return 0, err
 		}

@@ -85,6 +85,8 @@ type Model struct {
 	Arch   string
 	Name   string
 	Format Format
+	// Role is not empty for what does not run on its own.
+	Role Role
 
 	Hidden  int64
 	Vocab   int64

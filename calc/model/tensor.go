@@ -14,9 +14,12 @@ const (
 	Audio
 	// Encoder is the encoder of an encoder-decoder model.
 	Encoder
+	// Pipeline is a network of a diffusion pipeline. Its tensors' names begin
+	// with the folder that it is stored in (see Tensor.Component).
+	Pipeline
 )
 
-var groupNames = [...]string{"text", "mtp", "vision", "audio", "encoder"}
+var groupNames = [...]string{"text", "mtp", "vision", "audio", "encoder", "pipeline"}
 
 // String returns the group's name as it appears in answers.
 func (g Group) String() string { return groupNames[g] }

@@ -13,6 +13,8 @@ func cacheTerms(t shard.Types, m *model.Model, load engine.Load, r shard.Rank) [
 		return nil
 	}
 	kv, state := t.Split(m, r.LayersOf(m), r.TP, load.ContextTokens)
+	cross := t.Cross(m, r.LayersOf(m), r.TP)
+	kv -= cross
 	inputs := []engine.Input{
 		{Name: "sequences", Value: r.Sequences, From: "argument"},
 		{Name: "context_tokens", Value: load.ContextTokens, From: "argument"},
@@ -24,6 +26,14 @@ func cacheTerms(t shard.Types, m *model.Model, load engine.Load, r shard.Rank) [
 			Name: "kv_cache", Category: engine.KVCache, Bytes: engine.Bytes(kv * r.Sequences), On: r.On,
 			Formula:    "sequences × Σ " + layersText(r.Layers) + ": entry bytes × min(context_tokens, window) ÷ stride",
 			Inputs:     inputs,
+			Confidence: engine.Exact, Source: "attention kinds",
+		})
+	}
+	if cross > 0 {
+		out = append(out, engine.Term{
+			Name: "cross_attention_cache", Category: engine.KVCache, Bytes: engine.Bytes(cross * r.Sequences), On: r.On,
+			Formula:    "sequences × Σ " + layersText(r.Layers) + ": keys and values of the encoder's output × encoder_tokens",
+			Inputs:     []engine.Input{inputs[0], {Name: "encoder_tokens", Value: m.EncoderTokens, From: "model"}, inputs[2]},
 			Confidence: engine.Exact, Source: "attention kinds",
 		})
 	}

@@ -13,12 +13,15 @@ import (
 // New returns the ideal engine.
 func New() engine.Engine { return ideal{} }
 
+// Name is the engine's name on the public surface.
+const Name = "ideal"
+
 type ideal struct{}
 
 var flags = []string{"mamba_ssm_cache_dtype", "speculative"}
 
 // Name returns "ideal".
-func (ideal) Name() string { return "ideal" }
+func (ideal) Name() string { return Name }
 
 // Flags lists the state type and whether MTP layers are loaded.
 func (ideal) Flags() []string { return flags }
@@ -43,12 +46,14 @@ func (e ideal) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engi
 	if err != nil {
 		return nil, err
 	}
+	if m.Role == model.RolePipeline {
+		return e.pipeline(m, stored, load, hw)
+	}
 	ranks, err := shard.Ranks(m, load)
 	if err != nil {
 		return nil, err
 	}
-	u := &engine.Usage{Engine: e.Name(), Devices: shard.Devices(load)}
-	u.Budgets = shard.Budgets(u.Devices, hw)
+	u := e.usage(shard.Devices(load), hw)
 	w := shard.Weights{Stored: stored, ExpertParallel: load.ExpertParallel, MTP: mtp}
 	for _, r := range ranks {
 		u.Terms = append(u.Terms, w.Term(m, r))
@@ -57,4 +62,9 @@ func (e ideal) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engi
 	u.Cache = summary(types, m, load)
 	u.LayerWeights, u.LayerCache = w.ByLayer(m), types.ByLayer(m, load)
 	return u, nil
+}
+
+// usage starts an answer for a number of devices.
+func (e ideal) usage(devices int, hw engine.Hardware) *engine.Usage {
+	return &engine.Usage{Engine: e.Name(), Devices: devices, Budgets: shard.Budgets(devices, hw)}
 }

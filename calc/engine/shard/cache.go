@@ -104,6 +104,23 @@ func (t Types) Split(m *model.Model, layers []model.Layer, tp, tokens int64) (kv
 	return kv, state
 }
 
+// Cross returns what one sequence keeps of the encoder's output on a rank: the
+// part of Split's cache that does not grow with the sequence.
+func (t Types) Cross(m *model.Model, layers []model.Layer, tp int64) (n int64) {
+	var buf []model.Store
+	for i := range layers {
+		for _, x := range layers[i].Mixers {
+			buf = x.AppendStores(buf[:0], tp)
+			for _, s := range buf {
+				if s.Axis == model.PerEncoderToken {
+					n += t.Bytes(m, x, s, 0)
+				}
+			}
+		}
+	}
+	return n
+}
+
 // ByLayer returns what each decoder layer keeps for the load, over all ranks
 // and without what ranks hold twice.
 func (t Types) ByLayer(m *model.Model, load engine.Load) []engine.Bytes {

@@ -126,7 +126,11 @@ func resolve(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usa
 	s.poolBytes = r.int("kv_cache_memory_bytes", 0)
 	s.poolBlocks = r.int("num_gpu_blocks_override", 0)
 	s.dcp = max(1, r.int("decode_context_parallel_size", 1)) * max(1, r.int("prefill_context_parallel_size", 1))
-	s.encoder = r.int("max_num_encoder_input_tokens", max(s.batch, m.EncoderTokens))
+	encoder := max(s.batch, m.EncoderTokens)
+	if m.EncDec { // VllmConfig sets it to the encoder's own length
+		encoder = max(1, m.EncoderTokens)
+	}
+	s.encoder = r.int("max_num_encoder_input_tokens", encoder)
 	s.util = load.MemoryUtilization
 	if s.util == 0 {
 		s.util = 0.9

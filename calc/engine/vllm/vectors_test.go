@@ -114,6 +114,7 @@ func TestCacheVectors(t *testing.T) {
 		{"V075", gptoss(), "bf16", 1, 131072, 1, flags{"max_num_batched_tokens": 8192}, 3426091008, ""},
 		{"V076", scout(), "bf16", 1, 131072, 1, flags{"max_num_batched_tokens": 8192}, 8858370048, ""},
 		{"V077", whisper(), "fp16", 1, 448, 1, flags{"max_num_encoder_input_tokens": 1500}, 246415360, ""},
+		{"V077", whisper(), "fp16", 1, 448, 1, nil, 246415360, ""}, // the length is the model's own by default
 		{"V080", llama8B(), "int8_per_token_head", 1, 32768, 1, nil, 2214592512, ""},
 		{"V081", llama8B(), "nvfp4", 1, 32768, 1, nil, 1207959552, ""},
 		{"V084", llama8B(), "turboquant_4bit", 1, 32768, 1, nil, 1124073472, ""},

@@ -16,6 +16,8 @@ var newest = version{0, 29, 0}
 var (
 	// v1Default: the V1 engine replaced V0 (null block, sampler in the profile).
 	v1Default = version{0, 8, 0}
+	// V0 was removed, and with it the encoder-decoders for text.
+	v0Removed = version{0, 11, 0}
 	// largeDefaults: devices of 70 GiB and more got larger batch defaults.
 	largeDefaults = version{0, 8, 5}
 	// hybridManager: sliding and chunked layers got their own block tables.

@@ -33,6 +33,9 @@ func (e vllm) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engin
 	if err := load.Flags.Check(e.Name(), flags); err != nil {
 		return nil, err
 	}
+	if err := Supports(m, load.Version); err != nil {
+		return nil, err
+	}
 	u := &engine.Usage{Engine: e.Name()}
 	s, err := resolve(m, load, hw, u)
 	if err != nil {

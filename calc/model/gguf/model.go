@@ -80,16 +80,15 @@ func (h *Header) Model() (*model.Model, error) {
 // notAModel refuses files of other kinds: projectors, adapters, matrices for
 // quantization.
 func (h *Header) notAModel(arch string) error {
-	kind := h.Text("general.type")
 	what, hint := "", "give the language model's own file"
-	switch {
-	case arch == "clip" || kind == "mmproj":
+	switch h.Kind() {
+	case KindProjector:
 		what = "a vision or audio projector (mmproj)"
-	case kind == "adapter":
+	case KindAdapter:
 		what = "an adapter (LoRA)"
-	case kind == "imatrix" || arch == "imatrix":
+	case KindIMatrix:
 		what = "an importance matrix"
-	case len(h.Tensors) == 0:
+	case KindVocabulary:
 		what, hint = "a file without tensors (vocabulary only)", "give a file with weights"
 	default:
 		return nil

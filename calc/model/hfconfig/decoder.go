@@ -163,7 +163,9 @@ func (d *decoder) outer(dst []model.Tensor) []model.Tensor {
 	if d.embedDim > 0 {
 		e = d.embedDim
 	}
-	dst = append(dst, model.Matrix("token_embd.weight", v, e).As(model.Embedding).With(model.ByVocab))
+	if v > 0 {
+		dst = append(dst, model.Matrix("token_embd.weight", v, e).As(model.Embedding).With(model.ByVocab))
+	}
 	dst = append(dst, d.extra...)
 	if !d.noFinalNorm {
 		dst = appendNorm(dst, "output_norm", d.norm, h)

@@ -100,18 +100,24 @@ func transformer(v *cfg) (s stack, d int64) {
 	return s, d
 }
 
-// siglip returns a SigLIP tower without pooling head. SigLIP 2 gives the
-// number of patches instead of an image size.
+// siglip returns a SigLIP tower without pooling head, and says so of one that
+// has it.
 func siglip(v *cfg) []model.Tensor {
+	if v.bool(false, "vision_use_head") {
+		v.inexact("vision_use_head", "the pooling head is not counted")
+	}
+	return siglipTrunk(v)
+}
+
+// siglipTrunk returns what precedes SigLIP's pooling head. SigLIP 2 gives the
+// number of patches instead of an image size.
+func siglipTrunk(v *cfg) []model.Tensor {
 	s, d := transformer(v)
 	p := v.need("patch_size")
 	n, ok := v.maybe("num_patches")
 	if !ok {
 		side := div(v.need("image_size"), p)
 		n = side * side
-	}
-	if v.bool(false, "vision_use_head") {
-		v.inexact("vision_use_head", "the pooling head is not counted")
 	}
 	ts := append(patches(d, p, 1, true), learned("v.position_embd.weight", n, d))
 	return appendNorm(s.append(ts, d, model.Vision), "v.post_ln", layerNorm, d)

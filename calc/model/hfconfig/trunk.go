@@ -12,11 +12,17 @@ import (
 // The number of layers is left to the caller (see readLayers). Norms are one
 // RMS norm for each mixer and network of a layer.
 func newTrunk(c *cfg, arch string) *decoder {
+	return newStack(c, arch, c.need("vocab_size", "padded_vocab_size"))
+}
+
+// newStack is newTrunk for a vocabulary of the given size, 0 for models that
+// see images or sound and have no token embedding.
+func newStack(c *cfg, arch string, vocab int64) *decoder {
 	d := &decoder{cfg: c, norm: rmsNorm}
 	d.m = &model.Model{
 		Type: c.rootType, Arch: arch, Format: model.FormatConfig, Causal: true,
-		Hidden: c.need("hidden_size", "n_embd", "d_model", "model_dim"),
-		Vocab:  c.need("vocab_size", "padded_vocab_size"),
+		Hidden: c.need("hidden_size", "n_embd", "d_model", "model_dim", "dim"),
+		Vocab:  vocab,
 		Tied:   c.bool(false, "tie_word_embeddings"),
 		DType:  c.dtype(),
 	}

@@ -86,6 +86,9 @@ func newJoin(m *model.Model, tensors []Tensor) *join {
 	for i := range tensors {
 		t := &tensors[i]
 		p := locate(t.Name, len(m.Layers))
+		if p.group == model.Encoder && !m.EncDec {
+			p.group = model.Text // all that BERT has is called an encoder
+		}
 		if p.group == model.MTP && p.layer < len(m.Layers) {
 			p.layer = len(m.Layers) + max(0, p.layer)
 		}

@@ -2,6 +2,7 @@ package safetensors
 
 import (
 	"encoding/json"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -32,8 +33,8 @@ const (
 // maxFiles is the most parts a checkpoint may have.
 const maxFiles = 10_000
 
-// ParseIndex reads an index. Names of parts must be plain file names: an index
-// cannot point outside its directory.
+// ParseIndex reads an index. Parts are files of its directory or of folders in
+// it: an index cannot point outside.
 func ParseIndex(raw []byte) (*Index, error) {
 	const name = "model.safetensors.index.json"
 	var doc struct {
@@ -55,8 +56,8 @@ func ParseIndex(raw []byte) (*Index, error) {
 			x.Headers[f] += int64(len(tensor)) + besideName
 			continue
 		}
-		if !plainName(f) {
-			return nil, model.Errorf(model.MalformedFile, name, "names %.80q, which is not a plain file name", f)
+		if !inside(f) {
+			return nil, model.Errorf(model.MalformedFile, name, "names %.80q, which is not a file below it", f)
 		}
 		if x.Headers[f] = int64(len(tensor)) + besideName + besideAll; len(x.Headers) > maxFiles {
 			return nil, model.Errorf(model.MalformedFile, name, "lists more than %d files", maxFiles)
@@ -67,7 +68,7 @@ func ParseIndex(raw []byte) (*Index, error) {
 	return x, nil
 }
 
-// plainName reports whether f names a file in the same directory.
-func plainName(f string) bool {
-	return f != "" && f[0] != '.' && len(f) <= 255 && !strings.ContainsAny(f, "/\\:\x00") && strings.HasSuffix(f, ".safetensors")
+// inside reports whether f names a file in the index's directory or below.
+func inside(f string) bool {
+	return fs.ValidPath(f) && f[0] != '.' && len(f) <= 255 && !strings.ContainsAny(f, "\\:\x00") && strings.HasSuffix(f, ".safetensors")
 }

@@ -75,7 +75,7 @@ func groupOf(name string) model.Group {
 
 // cutLayer takes "…layers.7." off the front of a name.
 func cutLayer(name string) (rest string, layer int) {
-	for _, key := range [...]string{"layers.", "blocks.", "block.", "h."} {
+	for _, key := range [...]string{"layers.", "blocks.", "block.", "h.", "layer."} {
 		i := strings.Index(name, key)
 		if i < 0 || i > 0 && name[i-1] != '.' && name[i-1] != '_' {
 			continue
