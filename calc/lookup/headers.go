@@ -23,8 +23,11 @@ const indexName = "model.safetensors.index.json"
 // it may still be.
 func attachHeaders(ctx context.Context, r *Result, t tree, config []byte, parseErr error) error {
 	parts, total, err := findParts(ctx, r, t)
-	if err != nil || len(parts) == 0 && total == 0 {
+	if err != nil {
 		return errors.Join(err, parseErr)
+	}
+	if len(parts) == 0 && total == 0 {
+		return attachArrays(ctx, r, t, config, parseErr)
 	}
 	missing := absent(ctx, t, parts)
 	if total > 0 && len(missing) > 0 {

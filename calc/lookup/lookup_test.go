@@ -194,7 +194,7 @@ func TestErrors(t *testing.T) {
 		{dir, model.InvalidArgument, filepath.Join(dir, "b.gguf")},
 		{"https://example.org/x.gguf", model.Offline, ""},
 		{"ollama:llama3:8b", model.Offline, ""},
-		{"lmstudio:key", model.Offline, ""},
+		{"lmstudio:no-such-key", model.ModelNotFound, ""},
 		{"hf:meta-llama/Llama-3.1-8B:Q4_K_M", model.Offline, "meta-llama/Llama-3.1-8B"},
 		{"hf:org/name/file.gguf", model.Offline, ""},
 	} {

@@ -15,8 +15,6 @@ func init() {
 // name that the caller gave, and what to do instead.
 var elsewhere = []struct{ prefix, what, instead string }{
 	{"ollama:", "a model in Ollama's store", "give the path of its GGUF blob, which 'ollama show --modelfile' prints after FROM"},
-	{"lmstudio:", "a model in LM Studio's store", "give the path of its file"},
-	{"mlx:", "an MLX repository", "give the path of its directory"},
 }
 
 func remote(ref string) bool {
