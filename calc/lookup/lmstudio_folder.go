@@ -74,7 +74,7 @@ func (m *lmModel) dir() string {
 // every directory with a config.json and weights beside it. Of a folder with
 // more entries than the bound it returns what it saw, with an error.
 func lmWalk(ctx context.Context, folder string) ([]lmModel, error) {
-	w := lmWalker{ctx: ctx, folder: folder}
+	w := lmWalker{ctx: ctx, folder: folder, visited: map[string]bool{}}
 	err := w.dir("", 0)
 	if errors.Is(err, fs.ErrNotExist) && len(w.found) == 0 {
 		return nil, nil
@@ -85,8 +85,11 @@ func lmWalk(ctx context.Context, folder string) ([]lmModel, error) {
 type lmWalker struct {
 	ctx    context.Context
 	folder string
-	seen   int
-	found  []lmModel
+	// visited are the real paths of directories, so that links do not lead
+	// into the same one twice.
+	visited map[string]bool
+	seen    int
+	found   []lmModel
 }
 
 // dir adds the models of one directory and of those in it. Only the folder
@@ -96,6 +99,12 @@ func (w *lmWalker) dir(rel string, depth int) error {
 		return err
 	}
 	at := filepath.Join(w.folder, filepath.FromSlash(rel))
+	if real, err := filepath.EvalSymlinks(at); err == nil {
+		if w.visited[real] {
+			return nil
+		}
+		w.visited[real] = true
+	}
 	entries, err := os.ReadDir(at)
 	if err != nil && depth > 0 {
 		return nil

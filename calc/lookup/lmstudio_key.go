@@ -26,7 +26,7 @@ import (
 
 // lmWord is a word at the end of a file's or repository's name that tells its
 // format or quantization and is no part of the model's name.
-var lmWord = regexp.MustCompile(`^(gguf|mlx|dwq|ud|i?q[1-8](_[a-z0-9]+)*|tq[12]_0|b?f16|fp16|f?p?32|[2-8]bits?|mxfp[48](_moe)?|nvfp4|int[48])$`)
+var lmWord = regexp.MustCompile(`^(gguf|mlx|dwq|ud|i?q[1-8](_[a-z0-9]+)*|tq[12]_0|b?f16|fp16|fp?32|[2-8]bits?|mxfp[48](_moe)?|nvfp4|int[48])$`)
 
 const lmEmbedding = "text-embedding-"
 
