@@ -36,7 +36,7 @@ func openLMStudio(ctx context.Context, offline bool) (*lmStore, error) {
 	if s.served, err = lmAsk(ctx, home, offline); err != nil && len(s.models) == 0 {
 		return nil, err
 	}
-	return s, nil
+	return s, ctx.Err()
 }
 
 // fromLMStudio describes the model that a key of LM Studio names, by its files
