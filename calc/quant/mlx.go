@@ -100,8 +100,8 @@ func (s *mlx) at(m *model.Model, t *model.Tensor) (bits, group, scale int64) {
 }
 
 // scaleBytes returns the size of an affine group's scale, and of its bias: they
-// have the type that the weight had. MiniMax publishes its routers in float32,
-// the conversions of M2.1 and M2.5 keep their scales so.
+// have the type that the weight had. The sizes of five conversions of MiniMax
+// M2.1 and M2.5 are those of routers whose scales are float32.
 func scaleBytes(m *model.Model, t *model.Tensor, base string) int64 {
 	if t.Part == model.Router && m.Type == "minimax_m2" {
 		return 4

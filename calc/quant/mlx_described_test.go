@@ -12,9 +12,10 @@ import (
 )
 
 // Configurations with MLX's own description of their quantization, as
-// conversions write it, against the total_size of the published repositories'
-// indexes (testdata/mlx_repos.tsv). Bytes are exact from the configuration
-// alone; what the conversion left out is said in the row.
+// mlx-lm writes it, against the sizes of the published repositories
+// (testdata/mlx_repos.tsv; in these rows they are those of the tensors alone).
+// The descriptions are rebuilt from what mlx-lm's models ask for, they are not
+// the repositories' own files.
 func TestMLXDescribed(t *testing.T) {
 	eight := map[string]any{"group_size": 64, "bits": 8}
 	for _, c := range []struct {
@@ -38,9 +39,9 @@ func TestMLXDescribed(t *testing.T) {
 		{"MiniMax-M2.5-4bit", "MiniMaxAI/MiniMax-M2.5", map[string]any{"group_size": 64, "bits": 4}, []string{"block_sparse_moe.gate"}, nil, eight, 128_666_664_960},
 		{"Qwen3.6-35B-A3B-4bit", "Qwen/Qwen3.6-35B-A3B", map[string]any{"group_size": 64, "bits": 4, "mode": "affine"}, []string{"mlp.gate", "mlp.shared_expert_gate"}, nil, eight, 20_401_929_952},
 		{"Qwen3.6-27B-8bit", "Qwen/Qwen3.6-27B", map[string]any{"group_size": 64, "bits": 8, "mode": "affine"}, nil, nil, nil, 29_500_938_720},
-		// Its conversion did not ask for 8 bits of routers yet, and wrote the
-		// decays of 30 delta nets of 32 heads in float32, which no
-		// configuration says: 1920 bytes.
+		// Its size is that of routers at the general 4 bits, which is what a
+		// description that lists none means, and 1920 bytes: as many as the
+		// decays of 30 delta nets of 32 heads take more in float32.
 		{"Qwen3.5-35B-A3B-4bit", "Qwen/Qwen3.5-35B-A3B", map[string]any{"group_size": 64, "bits": 4, "mode": "affine"}, nil, nil, nil, 20_391_405_152 - 1920},
 	} {
 		t.Run(c.repo, func(t *testing.T) {
