@@ -16,7 +16,7 @@ import (
 
 // ModelArgs name a model: every tool that takes one has them.
 type ModelArgs struct {
-	Model  string          `json:"model,omitempty" doc:"What to look at: org/name (\"Qwen/Qwen3-8B\"; the Hugging Face cache, then the Hub, then the embedded catalogue), org/name:Q4_K_M or org/name/file.gguf of the Hub, a local path (\"./dir\", \"/path/config.json\", \"/path/x.gguf\"), the https address of a GGUF, or \"catalog:org/name\"." alias:"model_id,model_name,name,repo,path,model_path"`
+	Model  string          `json:"model,omitempty" doc:"org/name (\"Qwen/Qwen3-8B\": Hugging Face cache, Hub, then embedded catalogue), org/name:Q4_K_M or org/name/file.gguf of the Hub, a path (\"./dir\", \"/path/config.json\", \"/path/x.gguf\"), the https address of a GGUF, ollama:name:tag, lmstudio:key, mlx:dir-or-repo, catalog:org/name." alias:"model_id,model_name,name,repo,path,model_path"`
 	Config json.RawMessage `json:"config,omitempty" doc:"The model's config.json as an object, instead of model." alias:"config_json,model_config"`
 }
 

@@ -27,11 +27,11 @@ const (
 // it may still be.
 func attachHeaders(ctx context.Context, r *Result, t tree, config []byte, parseErr error) error {
 	parts, total, err := findParts(ctx, r, t)
-	if err != nil || parseErr != nil && len(parts) == 0 {
+	if err != nil {
 		return errors.Join(err, parseErr)
 	}
 	if len(parts) == 0 {
-		return attachPickles(ctx, r, t)
+		return attachOther(ctx, r, t, config, parseErr)
 	}
 	missing := absent(ctx, t, parts)
 	if total > 0 && len(missing) > 0 {
@@ -65,6 +65,18 @@ func attachHeaders(ctx context.Context, r *Result, t tree, config []byte, parseE
 	}
 	r.Provenance = append(r.Provenance, fact("stored_bytes", strconv.FormatInt(r.StoredBytes, 10), fmt.Sprintf("headers of %d safetensors files", len(parts))))
 	return nil
+}
+
+// attachOther puts in what files without safetensors headers say: archives of
+// arrays, or the sizes of pickled files.
+func attachOther(ctx context.Context, r *Result, t tree, config []byte, parseErr error) error {
+	if found, err := attachArrays(ctx, r, t, config, parseErr); found || err != nil {
+		return err
+	}
+	if parseErr != nil {
+		return parseErr
+	}
+	return attachPickles(ctx, r, t)
 }
 
 // readHeaders reads the headers of the parts and adds the parts to r.Files.

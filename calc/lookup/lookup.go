@@ -134,7 +134,7 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 }
 
 // forms is the hint of every reference that cannot be read.
-const forms = `use org/name, org/name:Q4_K_M or org/name/file.gguf of the Hub, catalog:org/name of the embedded catalogue, a path (./dir, /path/config.json, /path/x.gguf), the https address of a GGUF, or give the config.json itself as "config"`
+const forms = `use org/name, org/name:Q4_K_M or org/name/file.gguf of the Hub, catalog:org/name of the embedded catalogue, a path (./dir, /path/config.json, /path/x.gguf), the https address of a GGUF, ollama:name:tag, lmstudio:key, mlx:dir-or-repo, or give the config.json itself as "config"`
 
 // unasked is the error of a source that could not be asked. Other sources
 // are asked then; when none of them knows the model it is the answer.

@@ -193,7 +193,8 @@ func TestErrors(t *testing.T) {
 		{filepath.Join(dir, "big.json"), model.MalformedFile, ""},
 		{dir, model.InvalidArgument, filepath.Join(dir, "b.gguf")},
 		{"https://example.org/x.gguf", model.Offline, ""},
-		{"lmstudio:key", model.Offline, ""},
+		{"ollama:llama3:8b", model.ModelNotFound, ""},
+		{"lmstudio:no-such-key", model.ModelNotFound, ""},
 		{"hf:meta-llama/Llama-3.1-8B:Q4_K_M", model.Offline, "meta-llama/Llama-3.1-8B"},
 		{"hf:org/name/file.gguf", model.Offline, ""},
 	} {

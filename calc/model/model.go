@@ -43,8 +43,9 @@ type Quantization struct {
 	Symmetric bool
 	// Exclude are module-name patterns kept in the model's own dtype.
 	Exclude []string
-	// Overrides are per-module bits (MLX), keyed by module path.
-	Overrides map[string]int64
+	// Overrides are how single modules are stored otherwise than the rest
+	// (MLX), keyed by module path.
+	Overrides map[string]Override
 	// Experts is the method of the routed experts where it is another than
 	// Method: "mxfp4" beside block-scaled fp8 in DeepSeek-V4.
 	Experts string
@@ -52,6 +53,13 @@ type Quantization struct {
 	// checkpoint that lists them because they differ; Method is then the most
 	// frequent one, and what is not listed keeps the model's dtype.
 	Modules map[string]string
+}
+
+// Override is how one module of an MLX checkpoint is quantized.
+type Override struct {
+	// Mode is affine, mxfp4, nvfp4 or mxfp8.
+	Mode            string
+	Bits, GroupSize int64
 }
 
 // Rope holds what the position encoding says about usable context.

@@ -113,7 +113,7 @@ func excepting(s Scheme, q *model.Quantization) (Scheme, error) {
 		return &c, nil
 	case *mlx:
 		c := *s
-		c.rules = r
+		c.rules, c.described = r, true
 		return &c, nil
 	}
 	return s, nil

@@ -19,6 +19,9 @@ type mlx struct {
 	// 0 for the same as experts ("mxfp4-q8").
 	rest  int64
 	rules *rules
+	// described: a checkpoint says of itself what differs from the rest, so
+	// what it does not list is as the rest.
+	described bool
 }
 
 // mlxModes are the modes besides affine, with their fixed groups.
@@ -53,6 +56,9 @@ func (s *mlx) Assign(m *model.Model) ([]Stored, error) {
 			out[i] = keep(t, base)
 			continue
 		}
+		if scale > 1 {
+			scale = 2 * scaleBytes(m, t, base)
+		}
 		n := t.Count * t.Out
 		out[i] = Stored{
 			Type: mlxTypes[bits], Quantized: true,
@@ -67,18 +73,20 @@ func (s *mlx) at(m *model.Model, t *model.Tensor) (bits, group, scale int64) {
 	if !mlxCovers(t) {
 		return 0, 1, 0
 	}
-	bits, group, scale = s.bits, s.group, s.scale
-	if b, ok := s.rules.override(m, t); ok {
-		if b < 2 || b > 8 {
-			return 0, 1, 0
-		}
-		if b != bits {
-			return b, max(s.group, 64), 4 // another width is affine
-		}
-		return b, group, scale
+	if o, ok := s.rules.override(m, t); ok {
+		return overridden(o)
 	}
+	bits, group, scale = s.bits, s.group, s.scale
 	if t.Part == model.Router {
-		return routerBits(m), 64, 4
+		switch own := routerBits(m); {
+		case own == 0:
+			return 0, 1, 0
+		case !s.described:
+			return own, 64, 4
+		}
+	}
+	if s.described {
+		return bits, group, scale
 	}
 	if m.Type == "gemma4" || m.Type == "gemma4_text" {
 		if t.Part == model.Linear && strings.HasPrefix(t.Name, "ffn_") && isMoE(m) {
@@ -91,6 +99,27 @@ func (s *mlx) at(m *model.Model, t *model.Tensor) (bits, group, scale int64) {
 	return bits, group, scale
 }
 
+// scaleBytes returns the size of an affine group's scale, and of its bias: they
+// have the type that the weight had. The sizes of five conversions of MiniMax
+// M2.1 and M2.5 are those of routers whose scales are float32.
+func scaleBytes(m *model.Model, t *model.Tensor, base string) int64 {
+	if t.Part == model.Router && m.Type == "minimax_m2" {
+		return 4
+	}
+	return typeBytes(base)
+}
+
+// overridden returns how a module with parameters of its own is quantized.
+func overridden(o model.Override) (bits, group, scale int64) {
+	if o.Bits < 2 || o.Bits > 8 || o.GroupSize < 1 {
+		return 0, 1, 0
+	}
+	if o.Mode == "affine" {
+		return o.Bits, o.GroupSize, 4
+	}
+	return o.Bits, o.GroupSize, 1
+}
+
 // mlxCovers reports whether t is a matrix that MLX can quantize.
 func mlxCovers(t *model.Tensor) bool {
 	switch t.Part {
@@ -101,11 +130,25 @@ func mlxCovers(t *model.Tensor) bool {
 	return false
 }
 
-// routerBits returns the bits of a router: where routing adds a correction it
-// is a plain array, but for MiniMax; the other models ask for 8 bits.
+// arrayRouters are the models whose router MLX keeps as a plain array, which
+// is never quantized (MoEGate and TopkRouter in mlx-lm's models).
+// linearRouters add a correction too, but to the output of a linear layer.
+const (
+	arrayRouters  = "deepseek deepseek_v2 deepseek_v3 deepseek_v32 kimi_k2 kimi_k25 glm_moe_dsa dots1 exaone_moe glm4_moe glm4_moe_lite laguna mimo_v2_flash nemotron_h"
+	linearRouters = "kimi_linear lfm2_moe bailing_moe bailing_moe_v2 bailing_hybrid bailing_moe_linear afmoe Klear klear longcat_flash longcat_flash_ngram ernie4_5_moe step3p5"
+)
+
+// routerBits returns the bits of a router in a conversion: 0 for a plain
+// array; the other models ask for 8.
 func routerBits(m *model.Model) int64 {
+	switch {
+	case hasWord(arrayRouters, m.Type):
+		return 0
+	case hasWord(linearRouters, m.Type) || strings.HasPrefix(m.Type, "minimax"):
+		return 8
+	}
 	for i := range m.Layers {
-		if m.Layers[i].FFN.RouterCorrection && !strings.HasPrefix(m.Type, "minimax") {
+		if m.Layers[i].FFN.RouterCorrection {
 			return 0
 		}
 	}

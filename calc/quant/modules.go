@@ -22,7 +22,7 @@ var moduleNames = map[string]string{
 	"attn_q_a":               "self_attn.q_a_proj attn.wq_a attn.fused_wqa_wkv",
 	"attn_q_b":               "self_attn.q_b_proj attn.wq_b",
 	"attn_kv_a_mqa":          "self_attn.kv_a_proj_with_mqa",
-	"attn_kv_b":              "self_attn.kv_b_proj",
+	"attn_kv_b":              "self_attn.kv_b_proj self_attn.embed_q",
 	"attn_kv":                "attn.wkv attn.fused_wqa_wkv",
 	"attn_out_a":             "attn.wo_a",
 	"attn_out_b":             "attn.wo_b",
@@ -42,7 +42,7 @@ var moduleNames = map[string]string{
 	"ffn_gate":               "mlp.gate_proj feed_forward.gate_proj feed_forward.w1 mlp.gate_up_proj ffn.w1",
 	"ffn_up":                 "mlp.up_proj feed_forward.up_proj feed_forward.w3 mlp.gate_up_proj mixer.up_proj ffn.w3",
 	"ffn_down":               "mlp.down_proj feed_forward.down_proj feed_forward.w2 mixer.down_proj ffn.w2",
-	"ffn_gate_inp":           "mlp.gate mlp.router block_sparse_moe.gate feed_forward.router router.proj mixer.gate ffn.gate",
+	"ffn_gate_inp":           "mlp.gate mlp.router block_sparse_moe.gate feed_forward.router router.proj mixer.gate ffn.gate mlp.gate.gate_proj mlp.gate.gate mlp.router.gate block_sparse_moe.router.layer",
 	"ffn_gate_exps":          "mlp.experts.@.gate_proj block_sparse_moe.experts.@.w1 feed_forward.experts.@.gate_proj ffn.experts.@.w1 experts.@.gate_proj",
 	"ffn_up_exps":            "mlp.experts.@.up_proj block_sparse_moe.experts.@.w3 feed_forward.experts.@.up_proj ffn.experts.@.w3 experts.@.up_proj mixer.experts.@.up_proj",
 	"ffn_down_exps":          "mlp.experts.@.down_proj block_sparse_moe.experts.@.w2 feed_forward.experts.@.down_proj ffn.experts.@.w2 experts.@.down_proj mixer.experts.@.down_proj",
@@ -59,9 +59,9 @@ var moduleNames = map[string]string{
 
 // switchNames are MLX's names of stacked experts.
 var switchNames = map[string]string{
-	"ffn_gate_exps": "mlp.switch_mlp.gate_proj block_sparse_moe.switch_mlp.gate_proj experts.switch_glu.gate_proj feed_forward.experts.gate_proj mlp.experts.gate_proj",
-	"ffn_up_exps":   "mlp.switch_mlp.up_proj block_sparse_moe.switch_mlp.up_proj experts.switch_glu.up_proj feed_forward.experts.up_proj mlp.experts.up_proj mixer.switch_mlp.fc1",
-	"ffn_down_exps": "mlp.switch_mlp.down_proj block_sparse_moe.switch_mlp.down_proj experts.switch_glu.down_proj feed_forward.experts.down_proj mlp.experts.down_proj mixer.switch_mlp.fc2",
+	"ffn_gate_exps": "mlp.switch_mlp.gate_proj block_sparse_moe.switch_mlp.gate_proj feed_forward.switch_mlp.gate_proj experts.switch_glu.gate_proj feed_forward.experts.gate_proj mlp.experts.gate_proj",
+	"ffn_up_exps":   "mlp.switch_mlp.up_proj block_sparse_moe.switch_mlp.up_proj feed_forward.switch_mlp.up_proj experts.switch_glu.up_proj feed_forward.experts.up_proj mlp.experts.up_proj mixer.switch_mlp.fc1",
+	"ffn_down_exps": "mlp.switch_mlp.down_proj block_sparse_moe.switch_mlp.down_proj feed_forward.switch_mlp.down_proj experts.switch_glu.down_proj feed_forward.experts.down_proj mlp.experts.down_proj mixer.switch_mlp.fc2",
 }
 
 // appendModules appends the paths by which a checkpoint may call t's module,

@@ -14,8 +14,8 @@ type rules struct {
 	// layer holds the patterns that name one layer, rest the others.
 	layer map[int][]pattern
 	rest  []pattern
-	// overrides are bits by module path.
-	overrides map[string]int64
+	// overrides are parameters by module path.
+	overrides map[string]model.Override
 	// mlx: modules have MLX's names.
 	mlx bool
 }
@@ -55,9 +55,9 @@ func newRules(q *model.Quantization) (*rules, error) {
 		r.rest = append(r.rest, p)
 	}
 	if len(q.Overrides) > 0 {
-		r.overrides = make(map[string]int64, len(q.Overrides))
-		for path, bits := range q.Overrides {
-			r.overrides[trimModel(path)] = bits
+		r.overrides = make(map[string]model.Override, len(q.Overrides))
+		for path, o := range q.Overrides {
+			r.overrides[trimModel(path)] = o
 		}
 	}
 	return r, nil
@@ -148,18 +148,18 @@ func (r *rules) excludes(m *model.Model, t *model.Tensor) bool {
 	return false
 }
 
-// override returns the bits that the checkpoint gives t's module.
-func (r *rules) override(m *model.Model, t *model.Tensor) (bits int64, ok bool) {
+// override returns how the checkpoint stores t's module itself.
+func (r *rules) override(m *model.Model, t *model.Tensor) (o model.Override, ok bool) {
 	if r == nil || len(r.overrides) == 0 {
-		return 0, false
+		return o, false
 	}
 	var buf [16]string
 	for _, path := range appendModules(buf[:0], m, t, r.mlx) {
-		if bits, ok = r.overrides[path]; ok {
-			return bits, true
+		if o, ok = r.overrides[path]; ok {
+			return o, true
 		}
 	}
-	return 0, false
+	return o, false
 }
 
 func (p *pattern) match(path string) bool {

@@ -90,7 +90,7 @@ func TestMLXOverrides(t *testing.T) {
 	m := &model.Model{DType: "BF16", Layers: make([]model.Layer, 1), Tensors: []model.Tensor{
 		model.Matrix("token_embd.weight", 100, 64).As(model.Embedding), model.Matrix("attn_q.weight", 64, 64), model.Matrix("ffn_up_exps.weight", 32, 64).Stack(4, 2), model.Matrix("attn_k.weight", 64, 64)},
 		Quant: &model.Quantization{Method: "mlx", Bits: 4, GroupSize: 64, Exclude: []string{"model.layers.0.self_attn.k_proj"},
-			Overrides: map[string]int64{"model.embed_tokens": 8, "model.layers.0.mlp.switch_mlp.up_proj": 6}}}
+			Overrides: map[string]model.Override{"model.embed_tokens": {Mode: "affine", Bits: 8, GroupSize: 64}, "model.layers.0.mlp.switch_mlp.up_proj": {Mode: "affine", Bits: 6, GroupSize: 64}}}}
 	m.Tensors[0].Layer = -1
 	s, err := AsStored(m)
 	if err != nil {

@@ -13,12 +13,10 @@ import (
 // nil when it says nothing. Methods are named as package quant names
 // them; one it does not know keeps its own name.
 func (c *cfg) quantization() *model.Quantization {
-	s := c.child("quantization_config", "compression_config")
-	if s == nil || s.obj["quant_method"] == nil && s.obj["quant_algo"] == nil && s.obj["quantization"] == nil {
-		if m := c.child("quantization", "quantization_config"); m != nil && m.has("bits", "group_size") {
-			return m.mlxQuantization()
-		}
+	if m := c.mlxDescription(); m != nil {
+		return m.mlxQuantization()
 	}
+	s := c.child("quantization_config", "compression_config")
 	if s == nil {
 		return nil
 	}
@@ -171,31 +169,4 @@ func readHQQ(s *cfg, q *model.Quantization) {
 		}
 	}
 	q.Exclude = append(q.Exclude, s.strs("skip_modules")...)
-}
-
-// mlxQuantization reads MLX's own description: bits and group for everything,
-// and by module path what differs. false keeps a module as it is.
-func (c *cfg) mlxQuantization() *model.Quantization {
-	q := &model.Quantization{Method: "mlx", Bits: c.int(4, "bits"), GroupSize: c.int(64, "group_size")}
-	if mode := strings.ToLower(c.str("mode")); mode != "" && mode != "affine" {
-		q.Method = "mlx-" + mode
-	}
-	for path, v := range c.obj {
-		switch o := v.(type) {
-		case map[string]any:
-			if bits := int64(c.quiet(o["bits"])); bits > 0 && bits <= 32 {
-				if q.Overrides == nil {
-					q.Overrides = map[string]int64{}
-				}
-				q.Overrides[path] = bits
-			}
-		case bool:
-			if !o && strings.Contains(path, ".") {
-				q.Exclude = append(q.Exclude, path)
-			}
-		}
-	}
-	slices.Sort(q.Exclude)
-	c.note("quantization", describe(q), "config.json:"+strings.TrimSuffix(c.path, "."))
-	return q
 }

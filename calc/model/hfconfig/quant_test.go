@@ -25,8 +25,11 @@ func TestQuantization(t *testing.T) {
 		{"Kimi-K3", `"quantization_config":{"quant_method":"compressed-tensors","config_groups":{"group_0":{"format":"mxfp4-pack-quantized","weights":{"num_bits":4,"type":"float","strategy":"group","group_size":32}}}}`, "mxfp4-pack-quantized 4 32 [0 0]"},
 		{"NVFP4 with fp8 cache", `"quantization_config":{"quant_method":"modelopt","quant_algo":"NVFP4","ignore":["lm_head"],"kv_cache_scheme":{"dynamic":false,"num_bits":8,"type":"float"}}`, "nvfp4 4 16 [0 0] -lm_head kv=fp8"},
 		{"hf_quant_config.json inlined", `"quantization_config":{"quantization":{"quant_algo":"FP8","kv_cache_quant_algo":"FP8","exclude_modules":["lm_head"]}}`, "fp8-tensor 8 0 [0 0] -lm_head kv=fp8"},
-		{"MLX", `"quantization":{"group_size":64,"bits":4,"model.layers.0.mlp.gate":{"group_size":64,"bits":8}},"quantization_config":{"group_size":64,"bits":4}`, "mlx 4 64 [0 0] model.layers.0.mlp.gate=8"},
+		{"MLX", `"quantization":{"group_size":64,"bits":4,"model.layers.0.mlp.gate":{"group_size":64,"bits":8}},"quantization_config":{"group_size":64,"bits":4}`, "mlx 4 64 [0 0] model.layers.0.mlp.gate={affine 8 64}"},
 		{"MLX mxfp4", `"quantization":{"group_size":32,"bits":4,"mode":"mxfp4"}`, "mlx-mxfp4 4 32 [0 0]"},
+		{"MLX, modules kept and named", `"quantization":{"group_size":64,"bits":4,"mode":"affine","lm_head":false,"model.layers.0.mlp.down_proj":{"mode":"mxfp8"},"model.layers.0.mlp.up_proj":true}`, "mlx 4 64 [0 0] -lm_head model.layers.0.mlp.down_proj={mxfp8 8 32}"},
+		{"MLX of a checkpoint that was FP8", `"quantization":{"group_size":32,"bits":8,"mode":"mxfp8"},"quantization_config":{"quant_method":"fp8","weight_block_size":[128,128]}`, "mlx-mxfp8 8 32 [0 0]"},
+		{"MLX in quantization_config alone", `"quantization_config":{"bits":4,"mode":"nvfp4","group_size":16}`, "mlx-nvfp4 4 16 [0 0]"},
 		{"EXL2", `"quantization_config":{"quant_method":"exl2","bits":4.65,"head_bits":6}`, "exl2-4.65bpw-h6 0 0 [0 0]"},
 		{"HQQ", `"quantization_config":{"quant_method":"hqq","quant_config":{"weight_quant_params":{"nbits":4,"group_size":64}}}`, "hqq 4 64 [0 0]"},
 		{"DeepSeek-V4-Flash", `"expert_dtype":"fp4","quantization_config":{"quant_method":"fp8","weight_block_size":[128,128],"scale_fmt":"ue8m0"}`, "fp8-block 8 0 [128 128] experts=mxfp4"},
@@ -43,7 +46,7 @@ func TestQuantization(t *testing.T) {
 					got += " -" + e
 				}
 				for k, v := range q.Overrides {
-					got += fmt.Sprintf(" %s=%d", k, v)
+					got += fmt.Sprintf(" %s=%v", k, v)
 				}
 				if q.Experts != "" {
 					got += " experts=" + q.Experts

@@ -43,6 +43,8 @@ func TestRefusals(t *testing.T) {
 		{"known type with another kind's keys", `{` + llamaHead + `,"num_hidden_layers":2,"intermediate_size":128,"kv_lora_rank":512}`, model.UnsupportedArchitecture, "kv_lora_rank"},
 		{"wrapper around an unknown text model", `{"model_type":"mistral3","text_config":{"model_type":"mistral9","hidden_size":64,"num_attention_heads":4,"vocab_size":100,"num_hidden_layers":2,"intermediate_size":128,"kv_lora_rank":64}}`, model.UnsupportedArchitecture, "kv_lora_rank"},
 		{"unknown compression", `{` + llamaHead + `,"num_hidden_layers":2,"intermediate_size":128,"quantization_config":{"quant_method":"compressed-tensors"}}`, model.UnsupportedArchitecture, "config_groups"},
+		{"MLX in bits that it does not have", `{` + llamaHead + `,"num_hidden_layers":2,"intermediate_size":128,"quantization":{"bits":7,"group_size":64}}`, model.UnsupportedArchitecture, "quantization"},
+		{"MLX in a group that its mode does not have", `{` + llamaHead + `,"num_hidden_layers":2,"intermediate_size":128,"quantization":{"bits":4,"group_size":64,"model.layers.0.mlp.up_proj":{"mode":"mxfp4","group_size":64,"bits":4}}}`, model.UnsupportedArchitecture, "up_proj"},
 		{"too many layers", `{` + llamaHead + `,"num_hidden_layers":5000,"intermediate_size":128}`, model.MalformedFile, "num_hidden_layers"},
 		{"negative layers", `{` + llamaHead + `,"num_hidden_layers":-3,"intermediate_size":128}`, model.MalformedFile, "num_hidden_layers"},
 		{"fractional layers", `{` + llamaHead + `,"num_hidden_layers":2.5,"intermediate_size":128}`, model.MalformedFile, "num_hidden_layers"},

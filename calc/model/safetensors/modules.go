@@ -67,6 +67,7 @@ attn_kv_a_mqa: self_attn.kv_a_proj_with_mqa
 attn_q_a+attn_kv_a_mqa: self_attn.fused_qkv_a_proj_with_mqa
 attn_kv_a_norm: self_attn.kv_a_layernorm
 attn_kv_b: self_attn.kv_b_proj
+attn_kv_b*: self_attn.embed_q self_attn.unembed_out
 attn_kv: attn.wkv
 attn_kv_norm: attn.kv_norm
 attn_out_a: attn.wo_a
@@ -80,10 +81,14 @@ ffn_up: mlp.up_proj feed_forward.w3 mlp.w2 feed_forward.up_proj mixer.up_proj
 ffn_gate+ffn_up: mlp.c_fc mlp.dense_h_to_4h mlp.fc1 fc1 mlp.fc_in intermediate.dense mlp.gate_up_proj
 ffn_down: mlp.down_proj feed_forward.w2 mlp.c_proj mlp.dense_4h_to_h mlp.fc2 fc2 mlp.fc_out feed_forward.down_proj output.dense mixer.down_proj
 ffn_gate_inp: mlp.gate mlp.router block_sparse_moe.gate mlp.router.gate mlp.gate.wg feed_forward.router router ffn.gate block_sparse_moe.router.layer mixer.gate moe.gate feed_forward.gate ffn.router.layer
+ffn_gate_inp: mlp.gate.gate_proj mlp.gate.gate
 =exp_probs_b.bias: mlp.gate.e_score_correction_bias mlp.e_score_correction_bias block_sparse_moe.e_score_correction_bias mixer.gate.e_score_correction_bias mlp.moe_statics.e_score_correction_bias ffn.gate.bias feed_forward.expert_bias block_sparse_moe.gate.e_score_correction_bias mlp.expert_bias mlp.gate.expert_bias
 ffn_gate_exps: mlp.experts.gate_proj block_sparse_moe.experts.w1 feed_forward.experts.gate_proj ffn.experts.w1 feed_forward.experts.w1 moe.gate_proj feed_forward.experts.w1 ffn.experts.mlp.w1
 ffn_up_exps: mlp.experts.up_proj block_sparse_moe.experts.w3 feed_forward.experts.up_proj ffn.experts.w3 feed_forward.experts.w3 mixer.experts.up_proj moe.up_proj ffn.experts.mlp.v1
 ffn_down_exps: mlp.experts.down_proj block_sparse_moe.experts.w2 feed_forward.experts.down_proj ffn.experts.w2 feed_forward.experts.w2 block_sparse_moe.output_linear mixer.experts.down_proj moe.down_proj ffn.experts.mlp.w2
+ffn_gate_exps: mlp.switch_mlp.gate_proj block_sparse_moe.switch_mlp.gate_proj feed_forward.switch_mlp.gate_proj experts.switch_glu.gate_proj
+ffn_up_exps: mlp.switch_mlp.up_proj block_sparse_moe.switch_mlp.up_proj feed_forward.switch_mlp.up_proj experts.switch_glu.up_proj mixer.switch_mlp.fc1
+ffn_down_exps: mlp.switch_mlp.down_proj block_sparse_moe.switch_mlp.down_proj feed_forward.switch_mlp.down_proj experts.switch_glu.down_proj mixer.switch_mlp.fc2
 ffn_gate_exps+ffn_up_exps: mlp.experts.gate_up_proj feed_forward.experts.gate_up_proj block_sparse_moe.input_linear
 ffn_gate_shexp: mlp.shared_experts.gate_proj mlp.shared_expert.gate_proj feed_forward.shared_expert.gate_proj mlp.shared_mlp.gate_proj ffn.shared_experts.w1 share_expert.gate_proj block_sparse_moe.shared_experts.gate_proj
 ffn_up_shexp: mlp.shared_experts.up_proj mlp.shared_expert.up_proj feed_forward.shared_expert.up_proj mlp.shared_mlp.up_proj ffn.shared_experts.w3 mixer.shared_experts.up_proj share_expert.up_proj block_sparse_moe.shared_experts.up_proj
