@@ -57,7 +57,8 @@ func (f *Filter) check() error {
 	}
 	for name, v := range map[string]string{"license": f.License, "architecture": f.Architecture, "quantization": f.Quantization} {
 		if len(v) > maxText || v != "" && near.Squash(v) == "" {
-			return model.Errorf(model.InvalidArgument, "filters."+name, "%q has no letters or digits, or is longer than %d characters", lookup.Clean(v, 40), maxText)
+			return model.Errorf(model.InvalidArgument, "filters."+name, "%q has no letters or digits, or is longer than %d characters", lookup.Clean(v, 40), maxText).
+				WithHint("give an id or a name, or leave the filter out")
 		}
 	}
 	if f.Modality != "" && !slices.Contains(Modalities, f.Modality) {

@@ -81,6 +81,7 @@ func (s *session) hubRows(w *hubWindow, first bool) []*row {
 		s.nameFile(r)
 		if r.known = s.q.Filter.match(&r.Facts, r.Reference); r.known != no {
 			s.count("hub")
+			s.taken[r.key] = r
 			out = append(out, r)
 		}
 	}

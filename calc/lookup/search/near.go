@@ -77,11 +77,18 @@ func (s *session) candidates(ctx context.Context) ([]*row, error) {
 // its program or its store is not there, or it is empty.
 func (s *session) listLocal(ctx context.Context) []*row {
 	var rows []*row
-	said := map[string]lookup.Listed{}
-	for _, l := range lookup.List(ctx) {
-		said[l.Source] = l
+	list := s.q.Local
+	if list == nil {
+		list = lookup.List
 	}
-	for _, place := range lookup.Places() {
+	places := lookup.Places()
+	said := map[string]lookup.Listed{}
+	for _, l := range list(ctx) {
+		if said[l.Source] = l; !slices.Contains(places, l.Source) {
+			places = append(places, l.Source)
+		}
+	}
+	for _, place := range places {
 		if !s.q.asks(place) {
 			continue
 		}
@@ -104,8 +111,8 @@ func (s *session) listLocal(ctx context.Context) []*row {
 	return rows
 }
 
-// nameOf returns the name in a reference: without its prefix, or the last
-// part of a path.
+// nameOf returns the name in a reference: without its prefix and revision, or
+// the last part of a path.
 func nameOf(ref string) string {
 	if filepath.IsAbs(ref) || strings.HasPrefix(ref, ".") {
 		return path.Base(filepath.ToSlash(ref))
@@ -114,7 +121,11 @@ func nameOf(ref string) string {
 	if ok && !strings.Contains(head, "/") && (head == "hf" || slices.Contains(lookup.Places(), head)) {
 		ref = rest
 	}
-	return ref
+	name, rev, _ := strings.Cut(ref, "@")
+	if _, quant, ok := strings.Cut(rev, ":"); ok {
+		name += ":" + quant
+	}
+	return name
 }
 
 // matching keeps the rows whose name matches the text; when there is none,

@@ -55,17 +55,9 @@ func (r *row) size() int64 {
 	return 0
 }
 
-// keyOf returns what equal models of different places have in common:
-// org/name in lower case, with the file or quantization that is meant.
-func keyOf(name string) string {
-	if before, rev, ok := strings.Cut(name, "@"); ok {
-		_, rest, quant := strings.Cut(rev, ":")
-		if name = before; quant {
-			name += ":" + rest
-		}
-	}
-	return strings.ToLower(name)
-}
+// keyOf returns what equal models of different places have in common: the name
+// in lower case, with the file or quantization that is meant.
+func keyOf(name string) string { return strings.ToLower(name) }
 
 // remote reports whether reading the model asks the Hub.
 func (r *row) remote() bool { return r.local == "" && r.entry == nil }

@@ -28,6 +28,8 @@ type Query struct {
 	// different functions apart. Several goroutines call it at once.
 	Fits    func(context.Context, *lookup.Result) Fit
 	FitsKey string
+	// Local lists what this machine has; nil is lookup.List.
+	Local func(context.Context) []lookup.Listed
 }
 
 // Fit is whether a model fits.
