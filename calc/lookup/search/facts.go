@@ -41,14 +41,23 @@ var recurrent = []model.Kind{
 func (f *Facts) fromModel(r *lookup.Result) {
 	m := r.Model
 	n := m.Count()
-	f.ParametersTotal, f.ParametersActive = n.Total, n.Active
-	f.ModelType, f.Architecture = m.Type, m.Architecture
-	f.Layers, f.Traits = layers(m)
-	f.Modality = modality(m, n)
-	set(&f.ContextTokens, m.Context)
-	set(&f.License, r.License)
-	set(&f.Quantization, quantization(r))
-	set(&f.StoredBytes, r.StoredBytes)
+	kinds, traits := layers(m)
+	f.overlay(&Facts{
+		ParametersTotal: n.Total, ParametersActive: n.Active, ModelType: m.Type, Architecture: m.Architecture,
+		Layers: kinds, Traits: traits, Modality: modality(m, n),
+		ContextTokens: m.Context, License: r.License, Quantization: quantization(r), StoredBytes: r.StoredBytes,
+	})
+}
+
+// overlay takes what x knows. Lists are shared: do not change them.
+func (f *Facts) overlay(x *Facts) {
+	f.ParametersTotal, f.ParametersActive = x.ParametersTotal, x.ParametersActive
+	f.ModelType, f.Architecture = x.ModelType, x.Architecture
+	f.Layers, f.Traits, f.Modality = x.Layers, x.Traits, x.Modality
+	set(&f.ContextTokens, x.ContextTokens)
+	set(&f.License, x.License)
+	set(&f.Quantization, x.Quantization)
+	set(&f.StoredBytes, x.StoredBytes)
 }
 
 // set overwrites a fact with one that is known.

@@ -18,11 +18,28 @@ import (
 // maxLocal is the most models of this machine whose headers a filter reads.
 const maxLocal = 200
 
+// entry is a catalogue entry and, once somebody asked, what its configuration
+// amounts to.
+type entry struct {
+	*catalog.Entry
+	facts func() (Facts, error)
+}
+
 // entries are the catalogue's, read once: they take less than a megabyte, and
 // a conversation searches more than once.
-var entries = sync.OnceValues(func() ([]*catalog.Entry, error) {
-	var out []*catalog.Entry
-	err := catalog.All(func(e *catalog.Entry) bool { out = append(out, e); return true })
+var entries = sync.OnceValues(func() ([]*entry, error) {
+	var out []*entry
+	err := catalog.All(func(e *catalog.Entry) bool {
+		out = append(out, &entry{e, sync.OnceValues(func() (Facts, error) {
+			var f Facts
+			r, err := lookup.FromEntry(e, e.ID)
+			if err == nil {
+				f.fromModel(r)
+			}
+			return f, err
+		})})
+		return true
+	})
 	return out, err
 })
 
@@ -66,7 +83,7 @@ func (s *session) candidates(ctx context.Context) ([]*row, error) {
 		s.sources = append(s.sources, Source{Name: "catalog", State: "ok"})
 		for _, e := range all {
 			r := &row{Model: Model{Reference: "catalog:" + e.ID, Name: e.ID, Sources: []string{"catalog"}}, key: keyOf(e.ID), place: catalogued, entry: e}
-			r.fromEntry(e)
+			r.fromEntry(e.Entry)
 			rows = append(rows, r)
 		}
 	}
@@ -179,7 +196,7 @@ func merge(rows []*row) []*row {
 		if r.entry != nil {
 			have.entry = r.entry
 			bytes := have.StoredBytes
-			have.fromEntry(r.entry)
+			have.fromEntry(r.entry.Entry)
 			set(&have.StoredBytes, bytes)
 		}
 	}
@@ -205,10 +222,7 @@ func (s *session) settle(ctx context.Context) error {
 	}
 	err := parallel(ctx, len(open), workers, func(i int) {
 		r := open[i]
-		if found, err := r.describe(ctx); err == nil {
-			r.fromModel(found)
-			r.read = true
-		} else {
+		if err := r.learn(ctx); err != nil {
 			r.Unread = reason(err)
 		}
 		r.known = s.q.Filter.match(&r.Facts, r.Reference)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"hwledger/calc/lookup"
-	"hwledger/calc/lookup/catalog"
 	"hwledger/calc/model"
 )
 
@@ -19,7 +18,7 @@ type row struct {
 	rank, order int    // how the text matches, and the place among similar names
 	place       int    // local, catalogued, onHub
 	known       answer // what the facts so far say about the filter
-	entry       *catalog.Entry
+	entry       *entry
 	local       string // the reference of a listing
 	hub         *lookup.HubModel
 	read        bool
@@ -69,7 +68,7 @@ func (r *row) describe(ctx context.Context) (*lookup.Result, error) {
 	case r.local != "":
 		return lookup.Resolve(ctx, lookup.Request{Ref: r.local, Offline: true})
 	case r.entry != nil:
-		return lookup.FromEntry(r.entry, r.entry.ID)
+		return lookup.FromEntry(r.entry.Entry, r.entry.ID)
 	case r.hub.ModelType == "" || r.hub.Architecture == "" && r.hub.GGUF:
 		what := "the Hub shows no config.json for it"
 		if r.hub.GGUF {
@@ -78,6 +77,26 @@ func (r *row) describe(ctx context.Context) (*lookup.Result, error) {
 		return nil, model.Errorf(model.ModelNotFound, "model", "%s", what)
 	}
 	return lookup.HubConfig(ctx, r.hub.ID, r.hub.Commit)
+}
+
+// learn reads the model for its facts alone; those of the catalogue's entries
+// are kept.
+func (r *row) learn(ctx context.Context) error {
+	if r.local == "" && r.entry != nil {
+		f, err := r.entry.facts()
+		if err != nil {
+			return err
+		}
+		r.overlay(&f)
+	} else {
+		found, err := r.describe(ctx)
+		if err != nil {
+			return err
+		}
+		r.fromModel(found)
+	}
+	r.read = true
+	return nil
 }
 
 // parallel calls work for 0…n-1, several at once, until the context ends.

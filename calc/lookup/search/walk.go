@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"hwledger/calc/lookup"
 	"hwledger/calc/model"
 )
 
@@ -172,26 +173,41 @@ func (s *session) finish(ctx context.Context, r *row) {
 	if !s.reads(r) {
 		return
 	}
+	if s.q.Fits == nil {
+		if err := r.learn(ctx); err != nil {
+			r.Unread = message(err)
+			return
+		}
+		s.decide(r)
+		return
+	}
 	found, err := r.describe(ctx)
 	if err != nil {
-		r.Unread = reason(err)
-		var e *model.Error
-		if errors.As(err, &e) {
-			r.Unread = reason(errors.New(e.Message))
-		}
-		if s.q.Fits != nil {
-			r.Fit = &Fit{Verdict: unknownFit, Reason: r.Unread}
-		}
+		r.Unread = message(err)
+		r.Fit = &Fit{Verdict: unknownFit, Reason: r.Unread}
 		return
 	}
 	r.fromModel(found)
-	if r.known == unclear {
-		r.known = s.q.Filter.match(&r.Facts, r.Reference)
-	}
-	if s.q.Fits != nil && r.known == yes {
+	if s.decide(r); r.known == yes {
 		f := s.q.Fits(ctx, found)
 		r.Fit = &f
 	}
+}
+
+// decide settles what was unclear; what was decided stays, as it was counted.
+func (s *session) decide(r *row) {
+	if r.known == unclear {
+		r.known = s.q.Filter.match(&r.Facts, r.Reference)
+	}
+}
+
+// message is what an error says, without the argument that it is about.
+func message(err error) string {
+	var e *model.Error
+	if errors.As(err, &e) {
+		return lookup.Clean(e.Message, lookup.MaxText)
+	}
+	return reason(err)
 }
 
 // answer is what the walk found.
