@@ -41,7 +41,7 @@ func Try(req Request, c Change, accept Accept) Option {
 	req.Load.Flags = maps.Clone(req.Load.Flags)
 	c.Apply(&req)
 	o := Option{Name: c.Name, Arguments: c.Arguments}
-	r, err := plan(req)
+	r, err := Size(req)
 	if err != nil {
 		o.Reason = reason(err)
 		o.Binding = Binding{Kind: "engine", Text: o.Reason}

@@ -57,7 +57,7 @@ type Result struct {
 // Plan sizes the request. Errors are *model.Error: an unknown engine, a
 // setting the engine would refuse, a model it cannot run.
 func Plan(req Request) (*Result, error) {
-	res, err := plan(req)
+	res, err := Size(req)
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +67,8 @@ func Plan(req Request) (*Result, error) {
 	return res, nil
 }
 
-// plan is Plan without suggestions, so that suggestions can use it.
-func plan(req Request) (*Result, error) {
+// Size is Plan without suggestions, for callers that plan many models.
+func Size(req Request) (*Result, error) {
 	if req.Model == nil {
 		return nil, model.Errorf(model.InvalidArgument, "model", "no model given")
 	}

@@ -141,7 +141,7 @@ func (s *solver) at(n int64) bool {
 	s.plans++
 	req := s.req
 	s.set(&req.Load, n)
-	r, err := plan(req)
+	r, err := Size(req)
 	if err == nil && s.accept.ok(r) {
 		s.lo, s.loPlan, s.loLeft = n, r, s.accept.left(r).Bytes
 		return true

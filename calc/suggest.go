@@ -81,7 +81,7 @@ func (s *search) try(change func(*Request)) *Result {
 	req := s.req
 	req.Load.Flags = maps.Clone(req.Load.Flags)
 	change(&req)
-	res, err := plan(req)
+	res, err := Size(req)
 	if err != nil || res.Verdict != Fits {
 		return nil
 	}

@@ -92,7 +92,7 @@ func (t *Tool) definition() (mcp.Tool, error) {
 // Instructions tell a client how the tools that are offered go together.
 func (s *Surface) Instructions() string {
 	steps := map[Toolset]string{
-		ModelSet:    "lookup_model says what a model is and whether its name is known.",
+		ModelSet:    "search_models finds models by name and by what they must be or fit on; lookup_model says what one is and whether its name is known.",
 		PlanSet:     "plan_memory answers \"will it fit\": give model and hardware, and engine, context_tokens and sequences when they are known; it lists what it assumed for the rest.",
 		HardwareSet: "lookup_hardware lists accelerators by name and their memory, for plan_memory's hardware.",
 	}

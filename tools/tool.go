@@ -18,6 +18,7 @@ import (
 // registry are all tools there are, in the order of a session's work.
 var registry = []func(Options) Tool{
 	lookupModel,
+	searchModels,
 	planMemory,
 	findFit,
 	comparePlans,

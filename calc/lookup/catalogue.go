@@ -51,6 +51,19 @@ func fromCatalogue(_ context.Context, ref string, _ Request) (*Result, error) {
 	if !ok {
 		return nil, unknownModel(ref, name)
 	}
+	r, err := FromEntry(e, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, rev, ok := strings.Cut(ref, "@"); ok && !only && rev != "main" {
+		r.Provenance = append(r.Provenance, fact("revision", "main", "the embedded catalogue keeps no other revision than the published one; "+Clean(rev, MaxText)+" was not looked at"))
+	}
+	return r, nil
+}
+
+// FromEntry describes the model of a catalogue entry that was asked for as
+// name. Errors are the parser's.
+func FromEntry(e *catalog.Entry, name string) (*Result, error) {
 	m, err := hfconfig.Parse(e.Config)
 	if err != nil {
 		return nil, err
@@ -64,9 +77,6 @@ func fromCatalogue(_ context.Context, ref string, _ Request) (*Result, error) {
 		m.Context = e.Context
 	}
 	r.Provenance = catalogueFacts(e, name)
-	if _, rev, ok := strings.Cut(ref, "@"); ok && !only && rev != "main" {
-		r.Provenance = append(r.Provenance, fact("revision", "main", "the embedded catalogue keeps no other revision than the published one; "+rev+" was not looked at"))
-	}
 	return finish(r), nil
 }
 

@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -23,6 +24,17 @@ type Listed struct {
 	Models []Listing
 	// Err is why a place that is there could not be read.
 	Err error
+}
+
+// Places returns the names of the places on this machine that List asks.
+func Places() []string {
+	var out []string
+	for _, s := range sources {
+		if s.list != nil && !slices.Contains(out, s.name) {
+			out = append(out, s.name)
+		}
+	}
+	return out
 }
 
 // List asks every place on this machine for its models. Nothing is read from

@@ -26,7 +26,7 @@ func Markdown(list []tools.Tool) string {
 		fmt.Fprintf(&b, "Toolset `%s`; %s.\n\n", t.Toolset, effect(t.Effect))
 		b.WriteString("| argument | type | default | meaning |\n|---|---|---|---|\n")
 		for _, p := range t.In.Properties {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, typ(p.Schema), fallback(&p), cell(p.Schema.Description))
+			row(&b, "", &p)
 		}
 		fmt.Fprintf(&b, "\nReturns `%s`.\n", strings.Join(t.Out.Names(), "`, `"))
 		if i < len(list)-1 {
@@ -34,6 +34,14 @@ func Markdown(list []tools.Tool) string {
 		}
 	}
 	return b.String()
+}
+
+// row writes an argument, and those of an object below it.
+func row(b *strings.Builder, above string, p *schema.Property) {
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", above+p.Name, typ(p.Schema), fallback(p), cell(p.Schema.Description))
+	for i := range p.Schema.Properties {
+		row(b, above+p.Name+".", &p.Schema.Properties[i])
+	}
 }
 
 func effect(e tools.Effect) string {

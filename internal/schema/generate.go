@@ -9,13 +9,28 @@ import (
 	"strings"
 )
 
-// Input returns the schema of a tool's arguments: a closed object. It panics
+// Input returns the schema of a tool's arguments: a closed object, as are those
+// in it that have properties. It panics
 // when T is not a struct (or a pointer to one) or has a field that has no JSON form, which is a
 // mistake in the program, found when the tool is registered.
 func Input[T any]() *Schema {
 	s := generate(reflect.TypeFor[T]())
-	s.Closed = true
+	s.shut()
+	for _, d := range s.Defs {
+		d.shut()
+	}
 	return s
+}
+
+// shut closes an object and those below it.
+func (s *Schema) shut() {
+	s.Closed = s.Closed || len(s.Properties) > 0
+	for i := range s.Properties {
+		s.Properties[i].Schema.shut()
+	}
+	if s.Items != nil {
+		s.Items.shut()
+	}
 }
 
 // Output returns the schema of a tool's result: an object whose properties
@@ -29,9 +44,9 @@ func Output[T any]() *Schema {
 	return s
 }
 
-// outputDepth spells out a result's own properties and those of the objects
-// and lists in it.
-const outputDepth = 2
+// outputDepth spells out a result's own properties: the objects in it are
+// documented where people read, in the README.
+const outputDepth = 1
 
 func generate(t reflect.Type) *Schema {
 	if t.Kind() == reflect.Pointer {

@@ -37,6 +37,13 @@ type node struct {
 	Bytes int64 `json:"bytes"`
 }
 
+// others has the arguments that another tool describes.
+type others struct {
+	args   `brief:"true"`
+	First  *node `json:"first,omitempty"`
+	Second *node `json:"second,omitempty"`
+}
+
 type result struct {
 	Verdict string          `json:"verdict" enum:"fits,does_not_fit"`
 	Device  node            `json:"device"`
@@ -57,9 +64,12 @@ func TestSchemas(t *testing.T) {
 			`"hardware":{"anyOf":[{"type":"string"},{"type":"object","properties":{"memory_bytes":{"type":"integer"}},"required":["memory_bytes"],"additionalProperties":false}]},` +
 			`"names":{"type":"array","items":{"type":"string"}}},"required":["model"],"additionalProperties":false}`},
 		{Output[result](), `{"type":"object","properties":{"verdict":{"type":"string","enum":["fits","does_not_fit"]},` +
-			`"device":{"$ref":"#/$defs/node"},"host":{"$ref":"#/$defs/node"},"by":{"type":"object","additionalProperties":{"$ref":"#/$defs/node"}}},` +
-			`"dependentRequired":{"verdict":["verdict","device","by"]},` +
-			`"$defs":{"node":{"type":"object","properties":{"bytes":{"type":"integer"}},"required":["bytes"]}}}`},
+			`"device":{"type":"object"},"host":{"type":"object"},"by":{"type":"object"}},` +
+			`"dependentRequired":{"verdict":["verdict","device","by"]}}`},
+		{Input[others](), `{"type":"object","properties":{"model":{"type":"string"},"engine":{"type":"string"},"context_tokens":{"type":"integer"},"share":{"type":"number"},` +
+			`"eager":{"type":"boolean"},"flags":{"type":"object","additionalProperties":true},"hardware":{"anyOf":[{"type":"string"},{"type":"object","additionalProperties":true}]},` +
+			`"names":{"type":"array","items":{"type":"string"}},"first":{"$ref":"#/$defs/node"},"second":{"$ref":"#/$defs/node"}},"required":["model"],"additionalProperties":false,` +
+			`"$defs":{"node":{"type":"object","properties":{"bytes":{"type":"integer"}},"required":["bytes"],"additionalProperties":false}}}`},
 	} {
 		got, err := json.Marshal(c.s)
 		if err != nil || string(got) != c.want {

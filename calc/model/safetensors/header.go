@@ -58,6 +58,13 @@ var dtypeBits = map[string]uint64{
 	"F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }
 
+// Bits returns the width of an element of the format's type, false for a name
+// that is none of them.
+func Bits(dtype string) (uint64, bool) {
+	n, ok := dtypeBits[dtype]
+	return n, ok
+}
+
 // Read reads and checks the header of a file of the given size.
 func Read(r io.ReaderAt, size int64) (*Header, error) {
 	var front [8]byte
