@@ -68,6 +68,16 @@ func (a LoadArgs) load() engine.Load {
 	}
 }
 
+// planned resolves what a plan is made of.
+func planned(ctx context.Context, m ModelArgs, l LoadArgs, h *Hardware, opts Options) (*lookup.Result, calc.Request, error) {
+	found, err := m.resolve(ctx, opts.Offline)
+	if err != nil {
+		return nil, calc.Request{}, err
+	}
+	hw, err := h.resolve()
+	return found, calc.Request{Model: found.Model, Engine: string(l.Engine), Load: l.load(), Hardware: hw}, err
+}
+
 // Hardware is hardware as text, or as bytes.
 type Hardware struct {
 	Text        string

@@ -45,15 +45,10 @@ func exportLaunch(opts Options) Tool {
 		Description: "Writes the command or configuration that makes an engine allocate what plan_memory planned: argv, a quoted shell line, an Ollama Modelfile, JSON or a compose file. " +
 			"Every option that changes memory is written out, so that the engine's own defaults do not take its place. It starts nothing.",
 	}, func(ctx context.Context, q LaunchQuery) (*LaunchCommand, error) {
-		found, err := q.resolve(ctx, opts.Offline)
+		found, req, err := planned(ctx, q.ModelArgs, q.LoadArgs, q.Hardware, opts)
 		if err != nil {
 			return nil, err
 		}
-		hw, err := q.Hardware.resolve()
-		if err != nil {
-			return nil, err
-		}
-		req := calc.Request{Model: found.Model, Engine: string(q.Engine), Load: q.load(), Hardware: hw}
 		res, err := calc.Plan(req)
 		if err != nil {
 			return nil, err

@@ -21,15 +21,11 @@ func planMemory(opts Options) Tool {
 			"Use it for any question about memory, context length, batch size or quantization; leave out what is not known, and the answer lists what was assumed. " +
 			"When it does not fit, each suggestion is a change that was itself planned and fits: call again with its arguments.",
 	}, func(ctx context.Context, q PlanQuery) (*Plan, error) {
-		found, err := q.resolve(ctx, opts.Offline)
+		found, req, err := planned(ctx, q.ModelArgs, q.LoadArgs, q.Hardware, opts)
 		if err != nil {
 			return nil, err
 		}
-		hw, err := q.Hardware.resolve()
-		if err != nil {
-			return nil, err
-		}
-		res, err := calc.Plan(calc.Request{Model: found.Model, Engine: string(q.Engine), Load: q.load(), Hardware: hw})
+		res, err := calc.Plan(req)
 		if err != nil {
 			return nil, err
 		}
