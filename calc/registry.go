@@ -7,6 +7,8 @@ import (
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/ideal"
 	"hwledger/calc/engine/llamacpp"
+	"hwledger/calc/engine/lmstudio"
+	"hwledger/calc/engine/mlx"
 	"hwledger/calc/engine/vllm"
 	"hwledger/calc/model"
 )
@@ -17,6 +19,8 @@ var engines = []engine.Engine{
 	vllm.New(),
 	llamacpp.New(),
 	llamacpp.Ollama(),
+	mlx.New(),
+	lmstudio.New(llamacpp.LMStudio(), mlx.LMStudio()),
 }
 
 // splitter is an engine that spreads layers over devices by itself, so that

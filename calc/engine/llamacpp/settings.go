@@ -129,8 +129,12 @@ func (e *llama) settingsFor(m *model.Model, load engine.Load, hw engine.Hardware
 
 // contextOf fills the context numbers.
 func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engine.Load, u *engine.Usage) error {
-	nSeq := r.int("n_parallel", load.Sequences, 1, maxSequences)
-	if _, ok := load.Flags["n_parallel"]; !ok {
+	nSeq := r.int("n_parallel", max(e.slots, load.Sequences), 1, maxSequences)
+	full := nSeq // sequences that have the whole context
+	if _, ok := load.Flags["n_parallel"]; !ok && e.slots > 0 {
+		full = load.Sequences
+		u.Assume("flags.n_parallel", strconv.FormatInt(nSeq, 10), e.name+"'s default")
+	} else if !ok {
 		u.Assume("flags.n_parallel", strconv.FormatInt(nSeq, 10), "one slot for each sequence; llama-server without -np takes 4 unified slots")
 	}
 	unified := r.bool("kv_unified", e.unified)
@@ -143,7 +147,7 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 	if load.BatchTokens > maxBatch {
 		return model.Errorf(model.InvalidArgument, "batch_tokens", "%d is more than the %d that can be planned", load.BatchTokens, maxBatch)
 	}
-	nCtx := r.int("n_ctx", load.ContextTokens*nSeq, 0, maxContext)
+	nCtx := r.int("n_ctx", load.ContextTokens*full, 0, maxContext)
 	if nCtx == 0 {
 		nCtx = m.Context
 	}
