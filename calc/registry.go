@@ -9,6 +9,7 @@ import (
 	"hwledger/calc/engine/llamacpp"
 	"hwledger/calc/engine/lmstudio"
 	"hwledger/calc/engine/mlx"
+	"hwledger/calc/engine/transformers"
 	"hwledger/calc/engine/vllm"
 	"hwledger/calc/model"
 )
@@ -21,6 +22,7 @@ var engines = []engine.Engine{
 	llamacpp.Ollama(),
 	mlx.New(),
 	lmstudio.New(llamacpp.LMStudio(), mlx.LMStudio()),
+	transformers.New(),
 }
 
 // splitter is an engine that spreads layers over devices by itself, so that

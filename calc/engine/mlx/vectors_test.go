@@ -86,7 +86,7 @@ func TestCacheVectors(t *testing.T) {
 // array is the number of tokens of a cache's arrays as mlx-lm's code would
 // have it, pass by pass.
 type array struct {
-	shape, offset, idx, peak int64
+	shape, offset, peak int64
 }
 
 func (a *array) grow(n int64) {
