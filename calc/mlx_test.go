@@ -65,3 +65,28 @@ func TestLMStudioContextFit(t *testing.T) {
 		t.Errorf("%d rows of LM Studio's runtime, want 2", seen)
 	}
 }
+
+// MLX's weights choose MLX, on whatever hardware.
+func TestMLXWeightsChooseMLX(t *testing.T) {
+	m := resolve(t, "catalog:meta-llama/Llama-3.1-8B")
+	r, err := calc.Plan(calc.Request{Model: m, Load: engine.Load{Weights: "mlx-4bit"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Engine != "mlx" || r.Totals.Weights != 4517404672 {
+		t.Errorf("%s with %d B of weights, want mlx with 4517404672 (V108)", r.Engine, r.Totals.Weights)
+	}
+}
+
+func BenchmarkOtherEngines(b *testing.B) {
+	m := resolve(b, "catalog:meta-llama/Llama-3.1-8B")
+	for _, name := range []string{"mlx", "transformers", "lmstudio"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := calc.Plan(calc.Request{Model: m, Engine: name}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

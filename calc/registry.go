@@ -76,6 +76,9 @@ func preferred(req Request) (name, why string) {
 	if req.Model.Format == model.FormatGGUF {
 		return "llama.cpp", "the model is a GGUF"
 	}
+	if q := req.Model.Quant; q != nil && strings.HasPrefix(q.Method, "mlx") || strings.HasPrefix(strings.ToLower(req.Load.Weights), "mlx-") {
+		return "mlx", "the weights are MLX's"
+	}
 	if ggufType(req.Load.Weights) {
 		return "llama.cpp", "the weights are a GGUF type"
 	}

@@ -16,6 +16,8 @@ type planner struct {
 	m      *model.Model
 	r      shard.Rank
 	layers []model.Layer
+	// now is what one sequence of the load keeps.
+	now held
 }
 
 // fullWindows are the model types whose windows mlx-lm does not use: it keeps
@@ -27,7 +29,7 @@ var fullWindows = map[string]bool{
 
 // slides reports whether any layer has a rotating cache.
 func (s *settings) slides(m *model.Model) bool {
-	if fullWindows[m.Type] {
+	if s.full {
 		return false
 	}
 	for i := range m.Layers {
@@ -47,7 +49,7 @@ func (s *settings) ownCaches(m *model.Model) bool {
 		for _, x := range m.Layers[i].Mixers {
 			switch k := x.Kind(); {
 			case k == model.KindFull, k == model.KindMLA, k == model.KindNone:
-			case k == model.KindSliding && fullWindows[m.Type]:
+			case k == model.KindSliding && s.full:
 			default:
 				return true
 			}
@@ -91,7 +93,7 @@ func (s *settings) size(m *model.Model, x model.Mixer, st model.Store, tokens, g
 		return keep{n * entry, n * entry}
 	}
 	window := st.Window
-	if fullWindows[m.Type] {
+	if s.full {
 		window = 0
 	}
 	if s.maxKV > 0 {
@@ -140,8 +142,7 @@ func (p *planner) cacheTerms() []engine.Term {
 	if !p.m.Causal {
 		return nil
 	}
-	h := p.sequence(p.m, p.layers, p.r.TP, p.context, p.generated)
-	n := p.r.Sequences
+	h, n := p.now, p.r.Sequences
 	inputs := []engine.Input{
 		{Name: "sequences", Value: n, From: "argument"},
 		{Name: "context_tokens", Value: p.context, From: "argument"},
@@ -192,9 +193,10 @@ func (p *planner) fullest(c engine.Cache) engine.Cache {
 	if engine.Bytes(now.kv+now.state) <= c.PerSequence {
 		return c
 	}
+	next := p.sequence(p.m, p.layers, p.r.TP, p.context+64*growth, p.generated)
 	return engine.Cache{
 		// Growth comes in whole steps; their average over many is the slope.
-		MarginalPerToken: engine.Bytes((at(p.context+64*growth).kv - now.kv) / (64 * growth)),
+		MarginalPerToken: engine.Bytes((next.kv - now.kv) / (64 * growth)),
 		FixedPerSequence: engine.Bytes(now.state),
 		PerSequence:      engine.Bytes(now.kv + now.state),
 	}

@@ -16,7 +16,7 @@ func (p *planner) perToken() int64 {
 		for _, x := range p.layers[i].Mixers {
 			buf = p.stores(buf[:0], x, p.r.TP)
 			for _, st := range buf {
-				if st.Axis != model.PerSequence && (st.Window == 0 || fullWindows[p.m.Type]) && p.maxKV == 0 {
+				if st.Axis != model.PerSequence && (st.Window == 0 || p.full) && p.maxKV == 0 {
 					kv += p.entryOf(x, st)
 				}
 			}

@@ -13,9 +13,12 @@ func up(n int64) int64 { return (n + growth - 1) / growth * growth }
 func grown(prompt, generated, step int64) int64 {
 	var have, held int64
 	left := max(1, prompt)
-	// What came long before does not matter: room is cut to what is held again
-	// and again, and passes of a multiple of 256 leave nothing over.
-	if passes := (left - 1) / step; passes > 2048 {
+	// What came long before does not matter: passes of a multiple of 256 leave
+	// nothing over, and with others room is cut to what is held again and again.
+	if passes := (left - 1) / step; passes > 1 && step%growth == 0 {
+		held = (passes - 1) * step
+		have, left = held, left-held
+	} else if passes > 2048 {
 		held = (passes - 1024) / growth * growth * step
 		have, left = held, left-held
 	}

@@ -81,6 +81,7 @@ func (e mlx) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engine
 	w := shard.Weights{Stored: stored, NoTowers: !s.towers, ExpertParallel: load.ExpertParallel}
 	for _, r := range ranks {
 		p := &planner{settings: s, m: m, r: r, layers: r.LayersOf(m)}
+		p.now = p.sequence(m, p.layers, r.TP, s.context, s.generated)
 		u.Terms = append(u.Terms, w.Term(m, r))
 		u.Terms = append(u.Terms, p.cacheTerms()...)
 		u.Terms = append(u.Terms, p.workTerms()...)
@@ -155,6 +156,9 @@ func (s *settings) notes(m *model.Model, u *engine.Usage, hw engine.Hardware) {
 	}
 	if m.Multimodal && !s.towers {
 		note("mlx-lm drops image and audio towers; set flags.vision for a server that loads them")
+	}
+	if s.bits > 0 && s.seqs > 1 && s.server == serverLM {
+		note("mlx_lm.generate quantizes the cache of one sequence; mlx_lm.server has no such option")
 	}
 	if s.bits > 0 {
 		if s.slides(m) {

@@ -46,8 +46,7 @@ func (p *planner) runtimeTerms() []engine.Term {
 	}
 	kept("hot cache", p.hot, "oMLX hot_cache_max_size")
 	kept("kept prompt caches", p.prompt, "mlx-lm server prompt_cache_bytes")
-	h := p.sequence(p.m, p.layers, p.r.TP, p.context, p.generated)
-	if p.ssd && h.state > 0 {
+	if h := p.now; p.ssd && h.state > 0 {
 		out = append(out, engine.Term{
 			Name: "boundary snapshots", Category: engine.Workspace, On: p.r.On,
 			Bytes: engine.Bytes(h.state * p.r.Sequences), Low: 0, High: engine.Bytes(4 * h.state * p.r.Sequences),

@@ -1,6 +1,7 @@
 package mlx
 
 import (
+	"fmt"
 	"strings"
 
 	"hwledger/calc/engine"
@@ -41,6 +42,8 @@ type settings struct {
 	// elem is the bytes of an activation, and of a cache element.
 	elem   int64
 	towers bool
+	// full: windows of sliding layers are not used.
+	full bool
 
 	hot         engine.Bytes // oMLX's blocks in memory
 	prompt      engine.Bytes // mlx-lm's kept prompt caches
@@ -93,7 +96,7 @@ func (e mlx) settingsFor(m *model.Model, load engine.Load, u *engine.Usage) (*se
 		return nil, err
 	}
 	r := &reader{f: load.Flags}
-	s := &settings{context: max(1, load.ContextTokens), seqs: max(1, load.Sequences), elem: 2}
+	s := &settings{context: max(1, load.ContextTokens), seqs: max(1, load.Sequences), elem: 2, full: fullWindows[m.Type]}
 	var err error
 	if s.server, err = e.serverOf(load.Flags); err != nil {
 		return nil, err
@@ -165,8 +168,15 @@ func (s *settings) promptOf(r *reader, load engine.Load, u *engine.Usage) {
 		together = 1 // the others prefill one request at a time
 	}
 	s.prompts = min(s.seqs, r.int("prompt_concurrency", together, 1, 1024))
-	r.int("decode_concurrency", 32, 1, 1<<16)
-	r.int("max_concurrent_requests", 8, 1, 1<<16)
+	s.atOnce("decode_concurrency", r.int("decode_concurrency", 32, 1, 1<<16), s.server == serverLM, u)
+	s.atOnce("max_concurrent_requests", r.int("max_concurrent_requests", 8, 1, 1<<16), s.server == serverOMLX, u)
+}
+
+// atOnce notes that the server holds back sequences beyond its limit.
+func (s *settings) atOnce(flag string, limit int64, applies bool, u *engine.Usage) {
+	if applies && s.seqs > limit {
+		u.Notes = append(u.Notes, fmt.Sprintf("%s runs %d sequences at once; set %s to %d for all of them", s.server, limit, flag, s.seqs))
+	}
 }
 
 // cacheOf reads the cache's bound and its quantization.

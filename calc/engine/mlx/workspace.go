@@ -30,7 +30,7 @@ func (p *planner) scores(x model.Mixer, at pass) (matrix, mask int64) {
 	switch a := x.(type) {
 	case *model.Attention:
 		keys := at.keys
-		if a.Window > 0 && !fullWindows[p.m.Type] {
+		if a.Window > 0 && !p.full {
 			keys = min(keys, a.Window-1+at.tokens/at.prompts)
 		}
 		mask = at.tokens * keys
