@@ -88,6 +88,9 @@ func TestSlots(t *testing.T) {
 	if a, b := total(four, engine.State), total(one, engine.State); a != 4*b || b == 0 {
 		t.Errorf("states of four slots %v, of one %v", a, b)
 	}
+	if c := four.Cache; c.MaxConcurrency != 1 || c.CapacityTokens != 8192 {
+		t.Errorf("%d tokens for %g sequences of 8192", c.CapacityTokens, c.MaxConcurrency)
+	}
 	if got := assumed(four, "flags.n_parallel"); got != "4" {
 		t.Errorf("%s slots assumed", got)
 	}

@@ -134,6 +134,21 @@ func TestOMLXBudget(t *testing.T) {
 	}
 }
 
+// The largest loads that are planned stay within int64.
+func TestLargest(t *testing.T) {
+	for _, l := range []engine.Load{{ContextTokens: maxTokens, Sequences: 1}, {ContextTokens: 1, Sequences: maxTokens}, {ContextTokens: 1 << 14, Sequences: 1 << 14}} {
+		l.Flags = engine.Flags{"prefill_step_size": maxStep, "prompt_concurrency": 1024}
+		for _, m := range []*model.Model{llama8B(), gemma27B(), hybrid()} {
+			u := usage(t, m, l)
+			for i := range u.Terms {
+				if term := &u.Terms[i]; term.Bytes < 0 || term.High < 0 {
+					t.Errorf("%s, %d × %d tokens: %s takes %d", m.Type, l.Sequences, l.ContextTokens, term.Name, term.Bytes)
+				}
+			}
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	layers := int64(3)
 	gguf := llama8B()

@@ -54,8 +54,8 @@ type settings struct {
 // Bounds of what a caller may ask for; products stay far from the end of
 // int64: eager scores are heads × tokens².
 const (
-	maxTokens = 1 << 24
-	maxSeqs   = 1 << 12
+	maxTokens = 1 << 23 // of one sequence
+	maxAll    = 1 << 26 // of all sequences
 )
 
 type reader struct {
@@ -107,8 +107,8 @@ func settingsFor(m *model.Model, load engine.Load, hw engine.Hardware, u *engine
 	}
 	s.copies = max(r.int("num_beams", 1, 1, 1024), r.int("num_return_sequences", 1, 1, 1024))
 	s.seqs *= s.copies
-	if s.context > maxTokens || s.seqs > maxSeqs {
-		return nil, model.Errorf(model.InvalidArgument, "context_tokens", "%d sequences of %d tokens are more than the %d of %d that can be planned", s.seqs, s.context, int64(maxSeqs), int64(maxTokens))
+	if s.context > maxTokens || s.seqs > maxAll/s.context {
+		return nil, model.Errorf(model.InvalidArgument, "context_tokens", "%d sequences of %d tokens are more than can be planned: %d tokens in all, %d in one", s.seqs, s.context, int64(maxAll), int64(maxTokens))
 	}
 	if load.CPUMoELayers > 0 {
 		return nil, model.Errorf(model.InvalidArgument, "cpu_moe_layers", "device_map moves whole layers, not their experts").

@@ -214,6 +214,21 @@ func TestMonotone(t *testing.T) {
 	}
 }
 
+// The largest loads that are planned stay within int64.
+func TestLargest(t *testing.T) {
+	for _, l := range []engine.Load{
+		{ContextTokens: maxTokens, Sequences: maxAll / maxTokens}, {ContextTokens: 1, Sequences: maxAll}, {ContextTokens: 1 << 13, Sequences: 1 << 13},
+	} {
+		l.Flags = engine.Flags{"attn_implementation": "eager", "logits_to_keep": 0}
+		u := usage(t, llama, l)
+		for i := range u.Terms {
+			if term := &u.Terms[i]; term.Bytes < 0 || term.High < 0 {
+				t.Errorf("%d × %d tokens: %s takes %d", l.Sequences, l.ContextTokens, term.Name, term.Bytes)
+			}
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	negative := int64(-1)
 	for _, c := range []struct {
