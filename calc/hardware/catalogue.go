@@ -164,8 +164,9 @@ func usable(vendor string, kind engine.MemoryKind, total engine.Bytes) (engine.B
 // appleUsable returns what Metal recommends on chips that came with macOS 15
 // or later: 0.74 of memory up to 24 GB, 0.78 up to 48 (24.96 GiB of 32, 37.44
 // of 48), 0.81 up to 96 (51.84 of 64), 0.84 of 128 (107.52); all but 48 GiB
-// above (208 of 256, 464 of 512). Older chips print the same once they run a
-// later macOS than they came with. sysctl iogpu.wired_limit_mb raises it.
+// above (208 of 256, 464 of 512). Steps between the named sizes are inferred.
+// Older chips print more than the old shares under a later macOS too (an M1
+// Max 51.84 of 64). sysctl iogpu.wired_limit_mb raises it.
 func appleUsable(name string, total engine.Bytes) (engine.Bytes, bool) {
 	late := strings.Contains(name, "M4") || strings.Contains(name, "M5") || strings.Contains(name, "M3 Ultra")
 	switch {

@@ -105,8 +105,8 @@ func TestMaxKVSize(t *testing.T) {
 	}
 }
 
-// oMLX on a Mac with 32 GB, whose Metal limit was 24.96 GiB, logged that
-// ceiling; with a limit of 26 GB given it logged a hard one of 24.7 GB.
+// oMLX on two Macs with 32 GB logged ceilings of 24.96, which is Metal's limit,
+// and of 26.0 with 24.7 as the hard one, above which requests are refused.
 func TestOMLXBudget(t *testing.T) {
 	mac := func(limit float64) engine.Device {
 		n := engine.Bytes(limit * float64(engine.GiB))
