@@ -7,6 +7,9 @@ import (
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/ideal"
 	"hwledger/calc/engine/llamacpp"
+	"hwledger/calc/engine/lmstudio"
+	"hwledger/calc/engine/mlx"
+	"hwledger/calc/engine/transformers"
 	"hwledger/calc/engine/vllm"
 	"hwledger/calc/model"
 )
@@ -17,6 +20,9 @@ var engines = []engine.Engine{
 	vllm.New(),
 	llamacpp.New(),
 	llamacpp.Ollama(),
+	mlx.New(),
+	lmstudio.New(llamacpp.LMStudio(), mlx.LMStudio()),
+	transformers.New(),
 }
 
 // splitter is an engine that spreads layers over devices by itself, so that
@@ -75,6 +81,9 @@ func preferred(req Request) (name, why string) {
 	}
 	if req.Model.Format == model.FormatGGUF {
 		return "llama.cpp", "the model is a GGUF"
+	}
+	if q := req.Model.Quant; q != nil && strings.HasPrefix(q.Method, "mlx") || strings.HasPrefix(strings.ToLower(req.Load.Weights), "mlx-") {
+		return "mlx", "the weights are MLX's"
 	}
 	if ggufType(req.Load.Weights) {
 		return "llama.cpp", "the weights are a GGUF type"

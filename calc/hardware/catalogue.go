@@ -128,31 +128,70 @@ func decode(f []string) Accelerator {
 		}
 	}
 	if a.Usable == 0 {
-		a.Usable, a.UsableBasis = usable(a.Vendor, a.Kind, a.Total)
+		a.setUsable()
 	}
 	return a
 }
 
 // usable estimates what one process can have of total bytes.
 //
-// Apple: Metal's recommendedMaxWorkingSetSize, two thirds of memory up to
-// 32 GB and three quarters above, as llama.cpp printed it on 16, 32, 36, 64
-// and 96 GB machines. NVIDIA: the CUDA total is 0.6 to 2.9 % under the one
-// nvidia-smi prints on the fifteen cards where both are known, 1.4 % in the
-// middle. Unified memory of other makers: three quarters, the rest is the
-// system's.
+// Apple: Metal's recommendedMaxWorkingSetSize. Machines before the M4 printed
+// two thirds of memory up to 32 GB and three quarters above under the macOS
+// they came with (16, 32, 36, 64 and 96 GB); appleUsable has what later ones
+// print. NVIDIA cards: the CUDA total is 0.6 to 2.9 % under the one nvidia-smi
+// prints on the fifteen cards where both are known, 1.4 % in the middle; where
+// it shares the system's memory (GB10), vLLM started with 95 % of what CUDA
+// calls the total, for which that much has to be free. AMD: three quarters,
+// the most that Variable Graphics Memory carves out on Windows (96 of 128 GB),
+// and what ttm.pages_limit is set to on Linux, whose default of carve-out and
+// GTT together is half of memory.
 func usable(vendor string, kind engine.MemoryKind, total engine.Bytes) (engine.Bytes, Basis) {
 	switch {
 	case vendor == "apple" && total <= 32*engine.GiB:
 		return total / 3 * 2, Derived
 	case vendor == "apple":
 		return total / 4 * 3, Derived
-	case kind == engine.Unified && total <= 130*engine.GiB && vendor != "nvidia":
+	case kind == engine.Unified && vendor == "nvidia":
+		return total / 100 * 95, Derived
+	case kind == engine.Unified && total <= 130*engine.GiB:
 		return total / 4 * 3, Estimated
 	case vendor == "nvidia":
 		return total - total*14/1000, Estimated
 	}
 	return total, Estimated
+}
+
+// appleUsable returns what Metal recommends on chips that came with macOS 15
+// or later: 0.74 of memory up to 24 GB, 0.78 up to 48 (24.96 GiB of 32, 37.44
+// of 48), 0.81 up to 96 (51.84 of 64), 0.84 of 128 (107.52); all but 48 GiB
+// above (208 of 256, 464 of 512). Steps between the named sizes are inferred.
+// Older chips print more than the old shares under a later macOS too (an M1
+// Max 51.84 of 64). sysctl iogpu.wired_limit_mb raises it.
+func appleUsable(name string, total engine.Bytes) (engine.Bytes, bool) {
+	late := strings.Contains(name, "M4") || strings.Contains(name, "M5") || strings.Contains(name, "M3 Ultra")
+	switch {
+	case !late:
+		return 0, false
+	case total > 128*engine.GiB:
+		return total - 48*engine.GiB, true
+	case total > 96*engine.GiB:
+		return total / 100 * 84, true
+	case total > 48*engine.GiB:
+		return total / 100 * 81, true
+	case total > 24*engine.GiB:
+		return total / 100 * 78, true
+	}
+	return total / 100 * 74, true
+}
+
+// setUsable fills what one process can have of the accelerator's memory.
+func (a *Accelerator) setUsable() {
+	a.Usable, a.UsableBasis = usable(a.Vendor, a.Kind, a.Total)
+	if a.Vendor == "apple" {
+		if n, ok := appleUsable(a.Name, a.Total); ok {
+			a.Usable = n
+		}
+	}
 }
 
 // Device returns one idle device of the accelerator for a plan. The total of
@@ -181,6 +220,6 @@ func (a *Accelerator) sized(gb int64) Accelerator {
 	b.Name = a.Name + " " + strconv.FormatInt(gb, 10) + "GB"
 	b.NominalGB = float64(gb)
 	b.Total = engine.Bytes(gb) * engine.GiB
-	b.Usable, b.UsableBasis = usable(a.Vendor, a.Kind, b.Total)
+	b.setUsable()
 	return b
 }

@@ -161,6 +161,12 @@ func TestUsable(t *testing.T) {
 		{"RTX 4090", 23.64 * 1024}, {"RTX 3090", 23.68 * 1024}, {"RTX 5090", 31.36 * 1024}, {"H100", 79.19 * 1024},
 		{"H200", 139.80 * 1024}, {"B200", 178.35 * 1024}, {"A100 40GB", 39.50 * 1024}, {"L40S", 44.40 * 1024}, {"T4", 14.57 * 1024},
 		{"MI300X", 191.98 * 1024}, {"RTX 3060", 11.63 * 1024},
+		// What Metal recommended on later chips, in GiB: the ceiling in oMLX's
+		// log of an M4 and its Metal cap on 512 GB, mx.device_info() of an M4 Pro
+		// and an M3 Ultra, the query on an M5 Max (antirez/ds4 pull request 893).
+		// Strix Halo: llama.cpp's HIP total with ttm.pages_limit=25165824.
+		{"M4 32GB", 24.96 * 1024}, {"M4 Pro 48GB", 37.44 * 1024}, {"M5 Max 128GB", 107.52 * 1024}, {"M3 Ultra 256GB", 208 * 1024},
+		{"M3 Ultra 512GB", 464 * 1024}, {"Strix Halo 128GB", 98304},
 		{"M1 Pro 16GB", 10922.67}, {"M2 Max 32GB", 21845.34}, {"M3 Pro 36GB", 27648}, {"M1 Max 64GB", 49152}, {"M2 Max 96GB", 73728},
 	} {
 		hw, err := Parse(c.text)
@@ -175,6 +181,10 @@ func TestUsable(t *testing.T) {
 		if d := got - c.mib; d < -0.02 || d > 0.02 {
 			t.Errorf("%s: %.2f MiB usable, reported were %.2f", c.text, got, c.mib)
 		}
+	}
+	// vLLM started on a GB10 with 95 % of 124609 MiB.
+	if hw, err := Parse("DGX Spark"); err != nil || hw.Devices[0].Usable > 124609*engine.MiB*95/100 || hw.Devices[0].Usable < 124609*engine.MiB*94/100 {
+		t.Errorf("DGX Spark: %v, %v", hw.Devices, err)
 	}
 	// The estimate for other NVIDIA cards stays within 2 % of what is printed.
 	for total, visible := range map[engine.Bytes]float64{16376 * engine.MiB: 15.57, 8192 * engine.MiB: 7.66, 23028 * engine.MiB: 22.06} {

@@ -33,10 +33,12 @@ func planLog(l *line, ms *models) entry {
 	case "ollama":
 		p.engine = llamacpp.Ollama()
 	default:
-		e.Skipped = "no engine for " + r.Engine
-		return e
+		if p.engine = logEngine(&r); p.engine == nil {
+			e.Skipped = "no engine for " + r.Engine
+			return e
+		}
 	}
-	if strings.Contains(r.Evidence, "estimate") {
+	if _, idle := r.Observed.number("idle_current_gb"); strings.Contains(r.Evidence, "estimate") && !idle {
 		e.Skipped = "an engine's estimate, not a measurement"
 		return e
 	}
@@ -46,7 +48,11 @@ func planLog(l *line, ms *models) entry {
 		return e
 	}
 	p.m, e.Matched = f.m, f.name
-	p.run()
+	if p.engine.Name() == "mlx" {
+		p.runMLX()
+	} else {
+		p.run()
+	}
 	return e
 }
 

@@ -76,7 +76,7 @@ func newModels(dir string) (*models, error) {
 // quantWords are words of a name that say how weights are stored, variantWords
 // those that do not change a model's shape.
 var (
-	quantWords = words("fp8 dynamic quantized w8a8 w4a16 w8a16 w4a4 int4 int8 awq gptq gptqmodel 4bit 8bit 4bits nvfp4 fp4 mxfp4 bnb autoround auto round mlx gguf a16 block compressed tensors int4mix int4 bf16 fp16 float16 mtp yml")
+	quantWords = words("fp8 dynamic quantized w8a8 w4a16 w8a16 w4a4 int4 int8 awq gptq gptqmodel 4bit 8bit 4bits nvfp4 fp4 mxfp4 bnb autoround auto round mlx gguf a16 block compressed tensors int4mix int4 bf16 fp16 float16 mtp yml oq3 oq4 oq5 oq6 oq8")
 	variants   = words("instruct it chat base hf thinking 2507 2512 abliterated huihui v2 uncensored meta reasoning preview text pt hf tp1 latest embedding")
 )
 

@@ -17,6 +17,9 @@ type llama struct {
 	// The program's defaults.
 	batch            int64
 	unified, swaFull bool
+	// slots are those that the program opens by itself, whose sequences share
+	// the context; 0 for one for each sequence.
+	slots int64
 	// pinned is the llama.cpp version inside, "" when Load.Version says it.
 	pinned string
 }

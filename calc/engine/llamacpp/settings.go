@@ -27,6 +27,9 @@ type settings struct {
 	rotate       bool
 	typeK, typeV ggml.Type
 	nRS          int64
+	// whole is how many sequences of the load's length the context is for;
+	// fewer than slots that share it.
+	whole int64
 
 	// What follows is set from the model.
 	mla, expanded bool
@@ -129,8 +132,12 @@ func (e *llama) settingsFor(m *model.Model, load engine.Load, hw engine.Hardware
 
 // contextOf fills the context numbers.
 func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engine.Load, u *engine.Usage) error {
-	nSeq := r.int("n_parallel", load.Sequences, 1, maxSequences)
-	if _, ok := load.Flags["n_parallel"]; !ok {
+	nSeq := r.int("n_parallel", max(e.slots, load.Sequences), 1, maxSequences)
+	s.whole = nSeq
+	if _, ok := load.Flags["n_parallel"]; !ok && e.slots > 0 {
+		s.whole = load.Sequences
+		u.Assume("flags.n_parallel", strconv.FormatInt(nSeq, 10), e.name+"'s default")
+	} else if !ok {
 		u.Assume("flags.n_parallel", strconv.FormatInt(nSeq, 10), "one slot for each sequence; llama-server without -np takes 4 unified slots")
 	}
 	unified := r.bool("kv_unified", e.unified)
@@ -143,7 +150,7 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 	if load.BatchTokens > maxBatch {
 		return model.Errorf(model.InvalidArgument, "batch_tokens", "%d is more than the %d that can be planned", load.BatchTokens, maxBatch)
 	}
-	nCtx := r.int("n_ctx", load.ContextTokens*nSeq, 0, maxContext)
+	nCtx := r.int("n_ctx", load.ContextTokens*s.whole, 0, maxContext)
 	if nCtx == 0 {
 		nCtx = m.Context
 	}

@@ -269,8 +269,8 @@ func (p *planner) summarise(perLayer []int64) {
 	}
 	u.Cache = engine.Cache{
 		MarginalPerToken: engine.Bytes(full.row), FixedPerSequence: engine.Bytes(full.fixed),
-		PerSequence:    engine.Bytes(full.all / s.nSeq),
-		CapacityTokens: s.nCtx, MaxConcurrency: float64(s.nSeq),
+		PerSequence:    engine.Bytes((full.all-full.fixed*s.nSeq)/s.whole + full.fixed),
+		CapacityTokens: s.nCtx, MaxConcurrency: float64(s.whole),
 	}
 	if !caches(p.m) {
 		u.Cache.CapacityTokens = 0

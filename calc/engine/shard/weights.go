@@ -28,6 +28,8 @@ type Weights struct {
 	// VocabMultiple is what vocabulary rows are padded to on each rank, 0 or 1
 	// for no padding.
 	VocabMultiple int64
+	// NoTowers leaves image and audio towers out.
+	NoTowers bool
 }
 
 // Holds reports whether the rank loads the tensor.
@@ -52,7 +54,7 @@ func (w Weights) Bytes(m *model.Model, r Rank) int64 {
 	var sum int64
 	for i := range m.Tensors {
 		t := &m.Tensors[i]
-		if !r.Holds(m, t, w.MTP) {
+		if !r.Holds(m, t, w.MTP) || w.NoTowers && (t.Group == model.Vision || t.Group == model.Audio) {
 			continue
 		}
 		num, den := t.Share(r.TP)
