@@ -7,6 +7,9 @@ import (
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/ideal"
 	"hwledger/calc/engine/llamacpp"
+	"hwledger/calc/engine/mistralrs"
+	"hwledger/calc/engine/tgi"
+	"hwledger/calc/engine/trtllm"
 	"hwledger/calc/engine/vllm"
 	"hwledger/calc/model"
 )
@@ -17,6 +20,9 @@ var engines = []engine.Engine{
 	vllm.New(),
 	llamacpp.New(),
 	llamacpp.Ollama(),
+	mistralrs.New(),
+	tgi.New(),
+	trtllm.New(),
 }
 
 // splitter is an engine that spreads layers over devices by itself, so that
