@@ -6,7 +6,6 @@ package mistralrs
 
 import (
 	"slices"
-	"strings"
 
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/paged"
@@ -59,7 +58,7 @@ func (e mistralrs) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*
 	if err := load.Flags.Check(e.Name(), flags); err != nil {
 		return nil, err
 	}
-	if err := supported(m); err != nil {
+	if err := supported(m, hw); err != nil {
 		return nil, err
 	}
 	u := &engine.Usage{Engine: e.Name()}
@@ -68,6 +67,7 @@ func (e mistralrs) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*
 		return nil, err
 	}
 	stored, isq, err := storedAs(m, s.weights, s.metal)
+	s.isq = isq
 	if err != nil {
 		return nil, err
 	}
@@ -87,28 +87,6 @@ func (e mistralrs) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*
 	u.LayerWeights, u.LayerCache = w.ByLayer(m), s.byLayer(m)
 	s.notes(m, stored, u)
 	return u, nil
-}
-
-// supported refuses what mistral.rs has no code for, where that is certain.
-func supported(m *model.Model) error {
-	refuse := func(format string, args ...any) *model.Error {
-		return model.Errorf(model.UnsupportedArchitecture, "model_type", format, args...).WithHint("plan with llama.cpp or vllm")
-	}
-	if m.EncDec || len(m.Layers) == 0 {
-		return refuse("mistral.rs has no text models with an encoder such as %s", m.Type)
-	}
-	if strings.Contains(m.Type, "bert") {
-		return refuse("mistral.rs has no %s encoders", m.Type)
-	}
-	for i := range m.Layers {
-		for _, x := range m.Layers[i].Mixers {
-			switch k := x.Kind(); k {
-			case model.KindMamba1, model.KindRWKV, model.KindRGLRU, model.KindLightning, model.KindKDA, model.KindGatedMemory, model.KindCompressed:
-				return refuse("mistral.rs has no %s layers", k)
-			}
-		}
-	}
-	return nil
 }
 
 // ranks cuts the model over devices, and leaves the layers beyond those that
@@ -273,8 +251,8 @@ func transient(m *model.Model, stored []quant.Stored) engine.Term {
 	}
 	return engine.Term{
 		Name: "in-situ quantization", Category: engine.Workspace, Confidence: engine.Estimated, Source: "mistral.rs utils/isq.rs",
-		Bytes: engine.Bytes(min(4*largest, all)), Low: engine.Bytes(largest), High: engine.Bytes(all),
-		Formula: "4 × largest tensor in 16 bits while loading; with an importance matrix, or older releases, all of them",
+		Bytes: engine.Bytes(largest), Low: engine.Bytes(largest), High: engine.Bytes(min(4*largest, all)),
+		Formula: "largest tensor in 16 bits, up to four at once, while loading",
 		Inputs:  []engine.Input{{Name: "largest_tensor_bytes", Value: largest, From: "config.json"}},
 	}
 }

@@ -337,3 +337,18 @@ func BenchmarkPlanDense(b *testing.B) {
 		}
 	}
 }
+
+// A class that the loaders do not list is refused by name, and so are devices
+// that nothing is built for.
+func TestUnknownClass(t *testing.T) {
+	m := llama8B()
+	m.Architecture = "FalconForCausalLM"
+	_, err := plan(m, engine.Load{}, engine.Hardware{})
+	var e *model.Error
+	if !errors.As(err, &e) || e.Code != model.UnsupportedArchitecture {
+		t.Errorf("Falcon: %v", err)
+	}
+	if _, err := plan(llama8B(), engine.Load{}, devices(engine.Device{Name: "MI300X", Vendor: "amd"}, 1)); err == nil {
+		t.Error("runs on AMD devices")
+	}
+}

@@ -41,6 +41,7 @@ type settings struct {
 	mapLen   int64 // max_seq_len of device mapping
 	mapBatch int64 // max_batch_size of device mapping
 	weights  string
+	isq      bool // weights are quantized while loading
 	metal    bool
 	cpu      bool
 	paged    bool

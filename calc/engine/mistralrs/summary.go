@@ -1,6 +1,8 @@
 package mistralrs
 
 import (
+	"slices"
+
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/paged"
 	"hwledger/calc/model"
@@ -47,6 +49,12 @@ func (s *settings) byLayer(m *model.Model) []engine.Bytes {
 // notes says in words what a reader of the plan should know.
 func (s *settings) notes(m *model.Model, stored []quant.Stored, u *engine.Usage) {
 	note := func(text string) { u.Notes = append(u.Notes, text) }
+	if m.Format == model.FormatGGUF && m.Arch != "" && !slices.Contains(ggufArchs, m.Arch) {
+		note("GGUF files of " + m.Arch + " are not among those that mistral.rs 0.9 lists")
+	}
+	if s.isq {
+		note("quantizing with an importance matrix holds all weights in 16 bits in system memory first")
+	}
 	if s.onDevice >= 0 {
 		note("with layers on the processor mistral.rs turns paged attention off for all layers")
 	}
