@@ -22,7 +22,11 @@ type held struct {
 	// kv is the bytes of one sequence at the load's length, marginal what one
 	// more token adds on average, low the least that a sliding cache takes.
 	kv, low, marginal int64
-	// state is what recurrent layers keep for one sequence.
+	// cross is the keys and values of the encoder's tokens, never paged.
+	cross int64
+	// state is what recurrent layers keep for one sequence: a convolution's tail
+	// of K columns and the state, float32 in gated delta nets and the model's
+	// dtype elsewhere. Ranks do not share it (kv_cache/hybrid_cache.rs).
 	state int64
 }
 
@@ -39,6 +43,7 @@ func (s *settings) of(layers []model.Layer, tp int64) held {
 		h.kv = paged.Mul(n, h.elems*s.size)
 		h.low, h.marginal = h.kv, h.elems*s.size
 	}
+	h.kv, h.low = h.kv+h.cross, h.low+h.cross
 	return h
 }
 
@@ -52,6 +57,10 @@ func (s *settings) mixer(h *held, x model.Mixer, tp int64) {
 			return
 		}
 		g := max(1, x.KVHeads/tp)
+		if x.Cross {
+			h.cross += paged.Mul(s.encoder, g*(x.KeyDim+x.ValueDim)*2)
+			return
+		}
 		h.elems += 2 * g * max(x.KeyDim, x.ValueDim)
 		s.normal(h, g*(x.KeyDim+x.ValueDim), x.Window)
 	case *model.MLA:
@@ -61,17 +70,12 @@ func (s *settings) mixer(h *held, x model.Mixer, tp int64) {
 			h.elems += 2 * x.Heads / tp * (x.NopeDim + x.RopeDim)
 		}
 		s.normal(h, x.Heads/tp*(x.NopeDim+x.RopeDim+x.ValDim), 0)
-	default:
-		for _, st := range x.AppendStores(nil, tp) {
-			if st.Axis != model.PerSequence {
-				continue
-			}
-			size := int64(2)
-			if st.Class == model.State {
-				size = 4
-			}
-			h.state += st.Elems * size
-		}
+	case *model.GatedDelta:
+		h.state += 2*(2*x.KeyHeads*x.KeyDim+x.ValueHeads*x.ValueDim)*x.Conv + 4*x.ValueHeads*x.ValueDim*x.KeyDim
+	case *model.Mamba2:
+		h.state += 2*(x.Inner()+2*x.Groups*x.StateSize)*x.Conv + 2*x.Inner()*x.StateSize
+	case *model.ShortConv:
+		h.state += 2 * x.Dim * x.Kernel
 	}
 }
 

@@ -150,7 +150,7 @@ func (s *settings) rank(m *model.Model, w shard.Weights, r *rank, u *engine.Usag
 		slots := s.slots()
 		t := engine.Term{
 			Name: "recurrent state", Category: engine.State, On: on, Bytes: engine.Bytes(paged.Mul(n, slots)), Confidence: engine.Derived,
-			Formula: "slots × Σ recurrent layers: convolution tail + state", Source: "mistral.rs kv_cache/hybrid_cache.rs",
+			Formula: "slots × Σ recurrent layers: kernel columns of the convolution + state, whole on every rank", Source: "mistral.rs kv_cache/hybrid_cache.rs",
 			Inputs: []engine.Input{{Name: "slots", Value: slots, From: "max_seqs"}},
 		}
 		r.inside += int64(t.Bytes)

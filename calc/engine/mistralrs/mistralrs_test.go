@@ -41,8 +41,9 @@ func mistral7B() *model.Model {
 	return build(&model.Model{Type: "mistral", Layers: layers(32, gqa(32, 8, 128, 4096)), Causal: true, Hidden: 4096, Vocab: 32000, Context: 32768})
 }
 
-// qwen27B is Qwen3.6-27B's cache: 48 gated delta nets of 3,207,168 bytes and 16
-// layers of attention with 4,096 bytes a token.
+// qwen27B is Qwen3.6-27B's cache: 48 gated delta nets with 10,240 convolved
+// channels and 48 heads of 128 × 128, and 16 layers of attention with 4,096
+// bytes a token.
 func qwen27B() *model.Model {
 	m := &model.Model{Type: "qwen3_5", Causal: true, Hidden: 5120, Vocab: 248320, Context: 262144}
 	for i := range 64 {
@@ -155,7 +156,7 @@ func TestHybrid(t *testing.T) {
 	if got, want := sum(u, 0, engine.KVCache), int64(16*1024*4096); got != want {
 		t.Errorf("pages of %d bytes, want %d", got, want)
 	}
-	if got, want := sum(u, 0, engine.State), int64(33*48*3207168); got != want {
+	if got, want := sum(u, 0, engine.State), int64(33*48*(10240*4*2+48*128*128*4)); got != want {
 		t.Errorf("states of %d bytes, want %d", got, want)
 	}
 }

@@ -36,6 +36,7 @@ type settings struct {
 	tp, pp   int64
 	context  int64
 	seqs     int64
+	encoder  int64 // tokens that an encoder brings
 	batch    int64 // max_num_batched_tokens
 	maxSeqs  int64
 	mapLen   int64 // max_seq_len of device mapping
@@ -70,7 +71,7 @@ func resolve(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usa
 		s.metal = s.metal || d.Vendor == "apple"
 		s.cpu = s.cpu || d.Vendor == "cpu"
 	}
-	s.context, s.seqs = max(1, load.ContextTokens), max(1, load.Sequences)
+	s.context, s.seqs, s.encoder = max(1, load.ContextTokens), max(1, load.Sequences), m.EncoderTokens
 	s.maxSeqs = max(1, o.Int("max_seqs", 32, 1<<20))
 	s.mapLen, s.mapBatch = max(1, o.Int("max_seq_len", 4096, paged.MaxTokens)), max(1, o.Int("max_batch_size", 1, 1<<20))
 	s.batch = max(1, o.Int("max_num_batched_tokens", max(0, load.BatchTokens), paged.MaxTokens))

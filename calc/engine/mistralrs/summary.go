@@ -62,7 +62,7 @@ func (s *settings) notes(m *model.Model, stored []quant.Stored, u *engine.Usage)
 		note("without paged attention keys and values of latent attention are kept expanded")
 	}
 	if s.paged && windowed(m) {
-		note("pages hold whole sequences in windowed layers too; blocks behind the window are freed as it slides")
+		note("pages hold whole sequences in windowed layers too")
 	}
 	if c := u.Cache; s.paged && c.Pool > 0 && c.PerSequence > 0 && c.CapacityTokens/max(1, paged.RoundUp(s.context, s.block)) < s.seqs {
 		note("the pool holds fewer sequences of this length than asked for; mistral.rs would queue the rest")

@@ -84,6 +84,7 @@ func (s *settings) pages(m *model.Model, r shard.Rank, u *engine.Usage, hw engin
 		},
 		Confidence: engine.Exact, Source: "TGI models/flash_causal_lm.py",
 	})
+	s.crossStates(m, r, u)
 	u.Cache.MarginalPerToken = engine.Bytes(block / s.block)
 	u.Cache.PerSequence = engine.Bytes(paged.Mul(n, block))
 	u.LayerCache = make([]engine.Bytes, len(m.Layers))
@@ -93,12 +94,30 @@ func (s *settings) pages(m *model.Model, r shard.Rank, u *engine.Usage, hw engin
 	s.pool(m, u, hw, block, of)
 }
 
+// crossStates adds what TGI keeps for layers of cross attention: the encoder's
+// outputs of each sequence, from which keys and values are computed anew.
+func (s *settings) crossStates(m *model.Model, r shard.Rank, u *engine.Usage) {
+	for i := range m.Layers {
+		for _, x := range m.Layers[i].Mixers {
+			if x.Kind() != model.KindCross {
+				continue
+			}
+			u.Terms = append(u.Terms, engine.Term{
+				Name: "cross-attention states", Category: engine.State, On: r.On, Confidence: engine.Derived, Source: "TGI models/mllama_causal_lm.py",
+				Bytes: engine.Bytes(paged.Mul(s.seqs, paged.Mul(m.EncoderTokens, 2*m.Hidden))), Formula: "sequences × encoder tokens × hidden × 2",
+				Inputs: []engine.Input{{Name: "sequences", Value: s.seqs, From: "argument"}, {Name: "encoder_tokens", Value: m.EncoderTokens, From: "config.json"}},
+			})
+			return
+		}
+	}
+}
+
 // pool sizes the pool of the smallest device: what the warm-up leaves of the
 // share that TGI may take.
 func (s *settings) pool(m *model.Model, u *engine.Usage, hw engine.Hardware, block int64, of func(int64) int64) {
 	var inside, at int64
 	for i := range u.Terms {
-		if t := &u.Terms[i]; !t.Outside && t.Category != engine.KVCache {
+		if t := &u.Terms[i]; !t.Outside && t.Category != engine.KVCache && t.Category != engine.State {
 			inside += int64(t.Bytes)
 		}
 	}

@@ -58,6 +58,8 @@ func kindOf(m *model.Model) (kind, error) {
 		for _, x := range m.Layers[i].Mixers {
 			switch x.(type) {
 			case *model.Attention:
+			case model.None, *model.None:
+				return 0, refuse("TGI gives every layer a cache; %s has layers without attention", m.Type)
 			case *model.MLA:
 				if m.Type != "deepseek_v2" && m.Type != "deepseek_v3" {
 					return 0, refuse("of models with latent attention TGI has deepseek_v2 and deepseek_v3, not %s", m.Type)

@@ -44,6 +44,7 @@ type settings struct {
 	mtp          bool
 	kv           quant.CacheType
 	state        quant.CacheType
+	assumedState bool // nothing says the states' type
 }
 
 // resolve fills every open setting as the given release would.
@@ -224,6 +225,8 @@ func (s *settings) types(m *model.Model, load engine.Load, o *paged.Options, u *
 	}
 	if f := o.Text("mamba_ssm_cache_dtype"); f != "" && f != "auto" {
 		state = f
+	} else {
+		s.assumedState = m.StateType == ""
 	}
 	if s.state, err = quant.ParseCache(state); err != nil || s.state.Block != 1 || s.state.BlockBytes < 2 {
 		e := model.Errorf(model.InvalidArgument, "flags.mamba_ssm_cache_dtype", "TensorRT-LLM keeps no state as %q", state)

@@ -126,6 +126,9 @@ func (s *settings) entry(x model.Mixer) (bytes, cost int64) {
 		}
 		g := paged.CeilDiv(x.KVHeads, s.attention)
 		bytes = s.kv.Bytes(g*x.KeyDim, g) + s.kv.Bytes(g*x.ValueDim, g)
+		if x.Indexer != nil {
+			bytes += 2 * x.Indexer.HeadDim // MiniMax-M3's index keys are bf16
+		}
 		return bytes, bytes
 	case *model.MLA:
 		bytes = s.kv.Bytes(x.KVLoRARank+x.RopeDim, 1)

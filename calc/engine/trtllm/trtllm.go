@@ -127,11 +127,15 @@ func (s *settings) cacheTerms(st *stage) []engine.Term {
 		out = append(out, t)
 	}
 	if st.state > 0 {
-		out = append(out, engine.Term{
+		t := engine.Term{
 			Name: "recurrent state", Category: engine.State, On: st.On, Confidence: engine.Derived, Source: "TensorRT-LLM pyexecutor/mamba_cache_manager.py",
 			Bytes: engine.Bytes(paged.Mul(s.seqs, st.state)), Formula: "sequences × Σ recurrent layers: convolution tail + state",
 			Inputs: []engine.Input{{Name: "sequences", Value: s.seqs, From: "argument"}},
-		})
+		}
+		if s.assumedState {
+			t.Low, t.High = t.Bytes, 2*t.Bytes // float32 states, where the files ask for them
+		}
+		out = append(out, t)
 	}
 	return out
 }
