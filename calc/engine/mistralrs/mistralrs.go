@@ -98,7 +98,12 @@ func (s *settings) ranks(m *model.Model, load engine.Load) ([]rank, error) {
 		return nil, err
 	}
 	out := make([]rank, 0, len(cut)+1)
-	for _, r := range cut {
+	at := 0
+	for i, r := range cut {
+		if s.split != nil {
+			r.Layers = [2]int{at, at + s.split[i]}
+			at = r.Layers[1]
+		}
 		out = append(out, rank{Rank: r})
 	}
 	if s.onDevice < 0 {

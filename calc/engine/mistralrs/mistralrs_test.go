@@ -186,6 +186,22 @@ func TestPool(t *testing.T) {
 	}
 }
 
+// A pool of an asked size that does not fit is refused, not cut; layers go
+// where device_layers says.
+func TestAsked(t *testing.T) {
+	u := must(t, llama8B(), engine.Load{Flags: set{"pa_memory_mb": 70000}}, devices(h100, 1))
+	if u.Cache.Pool != 0 || u.Budgets[0] > 20*engine.GiB {
+		t.Errorf("70000 MiB beside the weights on 79 GiB: a pool of %s, a budget of %s", u.Cache.Pool, u.Budgets[0])
+	}
+	u = must(t, llama8B(), engine.Load{ContextTokens: 32, PipelineParallel: 2, Flags: set{"device_layers": "0:20;1:12"}}, engine.Hardware{})
+	if a, b := sum(u, 0, engine.KVCache), sum(u, 1, engine.KVCache); a != 20*32*4096 || b != 12*32*4096 {
+		t.Errorf("%d and %d bytes of cache", a, b)
+	}
+	if _, err := plan(llama8B(), engine.Load{Flags: set{"device_layers": "0:20;1:12"}}, engine.Hardware{}); err == nil {
+		t.Error("two devices for one stage")
+	}
+}
+
 // Bytes a matrix of 4096 × 4096 takes are those of the formats' blocks: 144
 // for 256 weights of Q4_K, 36 for 64 of AFQ4 and HQQ4, 17 for 32 of MXFP4.
 func TestInSituTypes(t *testing.T) {
@@ -352,4 +368,19 @@ func TestUnknownClass(t *testing.T) {
 	if _, err := plan(llama8B(), engine.Load{}, devices(engine.Device{Name: "MI300X", Vendor: "amd"}, 1)); err == nil {
 		t.Error("runs on AMD devices")
 	}
+}
+
+// Names and layer maps that a caller writes give a plan or a model.Error.
+func FuzzFlags(f *testing.F) {
+	for _, s := range []string{"0:10;1:20", "0:32", ":", "Q4K", "afq4", "8", "0:-1", "a:b;c"} {
+		f.Add(s, s)
+	}
+	m := llama8B()
+	f.Fuzz(func(t *testing.T, layers, isq string) {
+		_, err := plan(m, engine.Load{Flags: set{"device_layers": layers, "isq": isq}}, engine.Hardware{})
+		var e *model.Error
+		if err != nil && !errors.As(err, &e) {
+			t.Errorf("%q %q: %v", layers, isq, err)
+		}
+	})
 }

@@ -15,6 +15,9 @@ func usable(available int64) int64 {
 	return max(0, available-reserve)
 }
 
+// explicit reports whether the pool was asked for by its size.
+func (s *settings) explicit() bool { return s.memory.mb > 0 || s.memory.tokens > 0 }
+
 // poolMiB returns the budget of the cache on one device in MiB, by the rules
 // of paged_attention/mod.rs: truncated to MiB, in float32 as there.
 func (s *settings) poolMiB(d engine.Device, used, reserved int64, h held) int64 {
@@ -30,10 +33,14 @@ func (s *settings) poolMiB(d engine.Device, used, reserved int64, h held) int64 
 		total, inUse := float32(d.Total)/mib, float32(int64(d.Total)-available)/mib
 		n = max(0, int64(total*float32(s.memory.fraction)-inUse)-future)
 	}
-	if s.release.AtLeast(reserves) && !s.cpu {
-		n = min(n, max(0, usable(available)-reserved)/mib)
+	if !s.release.AtLeast(reserves) {
+		return n
 	}
-	return n
+	left := max(0, usable(available)-reserved) / mib
+	if n > left && s.explicit() && s.release.AtLeast(afterLoad) {
+		return 0 // refused: an amount that was asked for is never cut
+	}
+	return min(n, left)
 }
 
 // pool fills the cache summary with what mistral.rs logs: the fewest blocks of

@@ -50,8 +50,10 @@ type settings struct {
 	block    int64
 	size     int64 // bytes of a cache element
 	memory   memory
-	// onDevice is how many first decoder layers are on devices, -1 for all.
+	// onDevice is how many first decoder layers are on devices, -1 for all;
+	// split is how many each device is given, nil for equal parts.
 	onDevice int
+	split    []int
 }
 
 // memory says how the pool is sized: by one of its fields, in this order.
@@ -135,6 +137,13 @@ func (s *settings) offload(m *model.Model, load engine.Load, o *paged.Options) {
 			return
 		}
 		sum += k
+		s.split = append(s.split, int(k))
+	}
+	if int64(len(s.split)) != s.pp {
+		o.Refuse("device_layers", "layers are mapped to %d devices, but pipeline_parallel is %d", len(s.split), s.pp)
+	}
+	if sum > int64(len(m.Layers)) {
+		o.Refuse("device_layers", "%d layers are mapped, the model has %d", sum, len(m.Layers))
 	}
 	if sum < int64(len(m.Layers)) {
 		s.onDevice = int(sum)

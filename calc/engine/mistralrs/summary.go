@@ -67,6 +67,9 @@ func (s *settings) notes(m *model.Model, stored []quant.Stored, u *engine.Usage)
 	if c := u.Cache; s.paged && c.Pool > 0 && c.PerSequence > 0 && c.CapacityTokens/max(1, paged.RoundUp(s.context, s.block)) < s.seqs {
 		note("the pool holds fewer sequences of this length than asked for; mistral.rs would queue the rest")
 	}
+	if s.paged && len(u.Budgets) > 0 && u.Cache.Pool == 0 && s.explicit() {
+		note("mistral.rs refuses to start when the cache that pa_memory_mb or pa_context_len asks for is more than is left")
+	}
 	if m.Multimodal {
 		note("the memory that vision and audio towers compute in is not in this plan")
 	}

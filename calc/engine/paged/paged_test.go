@@ -104,3 +104,18 @@ func TestShare(t *testing.T) {
 		}
 	}
 }
+
+// Lists that a caller writes are numbers within bounds, or an error.
+func FuzzInts(f *testing.F) {
+	for _, s := range []string{"1,2", "[512, 512]", "", ",,", "1e9", "-1", "９"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		o := &Options{Flags: engine.Flags{"list": s}}
+		for _, n := range o.Ints("list", 1000) {
+			if n < 1 || n > 1000 {
+				t.Errorf("%q has %d", s, n)
+			}
+		}
+	})
+}
