@@ -8,8 +8,11 @@ import (
 	"hwledger/calc/engine/ideal"
 	"hwledger/calc/engine/llamacpp"
 	"hwledger/calc/engine/lmstudio"
+	"hwledger/calc/engine/mistralrs"
 	"hwledger/calc/engine/mlx"
+	"hwledger/calc/engine/tgi"
 	"hwledger/calc/engine/transformers"
+	"hwledger/calc/engine/trtllm"
 	"hwledger/calc/engine/vllm"
 	"hwledger/calc/model"
 )
@@ -23,6 +26,9 @@ var engines = []engine.Engine{
 	mlx.New(),
 	lmstudio.New(llamacpp.LMStudio(), mlx.LMStudio()),
 	transformers.New(),
+	mistralrs.New(),
+	tgi.New(),
+	trtllm.New(),
 }
 
 // splitter is an engine that spreads layers over devices by itself, so that
