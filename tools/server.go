@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -56,7 +57,11 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		}
 		args = raw
 	}
-	r := s.Call(withProgress(ctx, req), req.Params.Name, args)
+	ctx, reported := withProgress(ctx, req)
+	r := s.Call(ctx, req.Params.Name, args)
+	if s.opts.Settle > 0 && reported() {
+		time.Sleep(s.opts.Settle)
+	}
 	return &mcp.CallToolResult{
 		Content:           []mcp.Content{mcp.NewTextContent(r.Text)},
 		StructuredContent: r.Structured,

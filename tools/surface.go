@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"hwledger/calc/model"
 	"hwledger/calc/near"
@@ -22,6 +23,10 @@ type Options struct {
 	ReadOnly bool
 	// Offline forbids the network to all tools.
 	Offline bool
+	// Settle is how long a call that reported progress waits before it is
+	// answered: mcp-go's HTTP transport drops a notification that it has not
+	// written yet when the answer comes.
+	Settle  time.Duration
 	Version string
 	// Log takes diagnostics; they are dropped when it is nil.
 	Log *slog.Logger

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/mark3labs/mcp-go/server"
+
 	"hwledger/internal/stdio"
 	"hwledger/tools"
 )
@@ -58,37 +60,72 @@ func parseFlags(e *env, f *flag.FlagSet, args []string) (code int, ok bool) {
 
 func serve(e *env, args []string) int {
 	f := newFlags(e, "serve")
-	transport := f.String("transport", "stdio", "how clients connect; stdio is the only one so far")
+	transport := f.String("transport", "stdio", "how clients connect: stdio, or http, sse or both, comma separated")
 	level := f.String("log-level", "info", "least level of log messages on stderr: debug, info, warn, error")
+	format := f.String("log-format", "text", "form of log messages: text or json")
+	network := webFlags(f)
 	options := surfaceFlags(f)
 	if code, ok := parseFlags(e, f, args); !ok {
 		return code
-	}
-	if *transport != "stdio" {
-		return misuse(e, "transport %q is not offered by this version; use --transport stdio", *transport)
 	}
 	var least slog.Level
 	if err := least.UnmarshalText([]byte(*level)); err != nil {
 		return misuse(e, "there is no log level %q; there are debug, info, warn, error", *level)
 	}
-	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: least}))
+	log, ok := newLog(e, *format, least)
+	if !ok {
+		return misuse(e, "there is no log format %q; there are text and json", *format)
+	}
 	opts := options()
 	opts.Log = log
+	switch *transport {
+	case "stdio":
+		return serveStdio(e, opts)
+	case "http", "sse", "http,sse", "sse,http":
+		return serveWeb(e, opts, network, *transport)
+	}
+	return misuse(e, "there is no transport %q; there are stdio, http, sse and http,sse", *transport)
+}
+
+// newLog returns the log on stderr; standard output may belong to the
+// protocol.
+func newLog(e *env, format string, least slog.Level) (*slog.Logger, bool) {
+	o := &slog.HandlerOptions{Level: least}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(e.stderr, o)), true
+	case "json":
+		return slog.New(slog.NewJSONHandler(e.stderr, o)), true
+	}
+	return nil, false
+}
+
+// mcpServer returns the server of the tools that opts choose, or the code to
+// end with.
+func mcpServer(e *env, opts tools.Options) (*server.MCPServer, int) {
 	s, err := surface(e, opts)
 	if err != nil {
-		return misuse(e, "%v", err)
+		return nil, misuse(e, "%v", err)
 	}
 	srv, err := s.Server()
 	if err != nil {
 		fmt.Fprintf(e.stderr, "hwledger-mcp: %v\n", err)
-		return exitError
+		return nil, exitError
+	}
+	return srv, exitOK
+}
+
+func serveStdio(e *env, opts tools.Options) int {
+	srv, code := mcpServer(e, opts)
+	if srv == nil {
+		return code
 	}
 	if e.terminal {
-		log.Info("waiting for an MCP client on standard input; hwledger-mcp help lists the other commands")
+		opts.Log.Info("waiting for an MCP client on standard input; hwledger-mcp help lists the other commands")
 	}
-	err = stdio.Serve(e.ctx, srv, e.stdin, e.stdout, stdio.Options{Log: log})
+	err := stdio.Serve(e.ctx, srv, e.stdin, e.stdout, stdio.Options{Log: opts.Log})
 	if err != nil && !errors.Is(err, context.Canceled) {
-		log.Error("the connection ended", "error", err)
+		opts.Log.Error("the connection ended", "error", err)
 		return exitError
 	}
 	return exitOK
