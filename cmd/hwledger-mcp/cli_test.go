@@ -45,7 +45,9 @@ func TestCommandLine(t *testing.T) {
 		{"unknown toolset", []string{"tools", "--toolsets", "modal"}, "", 2, "", "there are model, plan, hardware"},
 		{"unknown flag", []string{"tools", "--jsn"}, "", 2, "", "jsn"},
 		{"stray word", []string{"tools", "x"}, "", 2, "", `unexpected argument "x"`},
-		{"transport of a later version", []string{"serve", "--transport", "http"}, "", 2, "", "use --transport stdio"},
+		{"unknown transport", []string{"serve", "--transport", "carrier-pigeon"}, "", 2, "", "there are stdio, http, sse"},
+		{"tokens without a file", []string{"serve", "--transport", "http", "--token-file", "/nowhere"}, "", 2, "", "reading the tokens"},
+		{"half a certificate", []string{"serve", "--transport", "http", "--tls-cert", "x"}, "", 2, "", "go together"},
 		{"log level", []string{"serve", "--log-level", "loud"}, "", 2, "", "debug, info, warn, error"},
 
 		{"plan", []string{"plan", model, "--hardware", "H100", "--context-tokens=4096"}, "", 0, "FITS. Needs", ""},
