@@ -10,6 +10,7 @@ import (
 	"hwledger/calc/engine/lmstudio"
 	"hwledger/calc/engine/mistralrs"
 	"hwledger/calc/engine/mlx"
+	"hwledger/calc/engine/sglang"
 	"hwledger/calc/engine/tgi"
 	"hwledger/calc/engine/transformers"
 	"hwledger/calc/engine/trtllm"
@@ -21,6 +22,7 @@ import (
 var engines = []engine.Engine{
 	ideal.New(),
 	vllm.New(),
+	sglang.New(),
 	llamacpp.New(),
 	llamacpp.Ollama(),
 	mlx.New(),
