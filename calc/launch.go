@@ -1,6 +1,12 @@
 package calc
 
 import (
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
 )
@@ -16,6 +22,9 @@ type Endpoint struct {
 // that is no program, such as "ideal", and for a load that the engine's options
 // cannot express.
 func Launch(req Request, res *Result, ref string, at Endpoint) (*engine.Command, error) {
+	if err := plainWords(ref, at.Host, res.Load); err != nil {
+		return nil, err
+	}
 	for _, e := range engines {
 		if e.Name() != res.Engine {
 			continue
@@ -28,4 +37,26 @@ func Launch(req Request, res *Result, ref string, at Endpoint) (*engine.Command,
 		return l.Launch(engine.Launch{Model: req.Model, Ref: ref, Load: res.Load, Hardware: req.Hardware, Host: at.Host, Port: at.Port})
 	}
 	return nil, model.Errorf(model.InvalidArgument, "engine", "there are no rules for %q", res.Engine)
+}
+
+// plainWords refuses texts that an engine would read as something else than
+// the value they stand for: an option, or several lines.
+func plainWords(ref, host string, l engine.Load) error {
+	texts := map[string]string{"model": ref, "host": host, "weights": l.Weights, "kv_cache_dtype": l.KVCacheType}
+	for name, v := range l.Flags {
+		if s, ok := v.(string); ok {
+			texts["flags."+name] = s
+		}
+	}
+	for _, field := range slices.Sorted(maps.Keys(texts)) {
+		s := texts[field]
+		// What follows the prefix of a reference, or begins its revision, may
+		// come to stand alone.
+		dashed := strings.HasPrefix(s, "-") || strings.Contains(s, ":-") || strings.Contains(s, "@-")
+		if dashed || strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) {
+			return model.Errorf(model.InvalidArgument, field, "%q cannot stand on a command line", s).
+				WithHint("give a value that does not begin with - and has no control characters; a path that does is written ./-name")
+		}
+	}
+	return nil
 }

@@ -20,8 +20,8 @@ func (a *Args) Set(flag string, value any) {
 	switch v := value.(type) {
 	case string:
 		a.Argv = append(a.Argv, flag, v)
-	case float64:
-		a.Argv = append(a.Argv, flag, strconv.FormatFloat(v, 'g', -1, 64))
+	case float64: // JSON's only number: counts stay counts
+		a.Argv = append(a.Argv, flag, strconv.FormatFloat(v, 'f', -1, 64))
 	default:
 		a.Argv = append(a.Argv, flag, fmt.Sprint(v))
 	}
@@ -49,4 +49,11 @@ func Stored(weights string) bool { return weights == "" || strings.EqualFold(wei
 func NotLoadable(engine, weights string) error {
 	return model.Errorf(model.InvalidArgument, "weights", "%s has no option that makes %s of this model's files", engine, weights).
 		WithHint("export with the reference of a checkpoint that is stored as %s, and leave weights out", weights)
+}
+
+// Repository splits what an engine loads into a repository's name, or a path,
+// and its revision, "" for the default one.
+func Repository(ref string) (id, revision string) {
+	id, revision, _ = strings.Cut(strings.TrimPrefix(ref, "hf:"), "@")
+	return id, revision
 }

@@ -16,10 +16,10 @@ func (e sglang) Launch(l engine.Launch) (*engine.Command, error) {
 	}
 	c := &engine.Command{Env: map[string]string{}, Image: "lmsysorg/sglang"}
 	a := engine.NewArgs("python3", "-m", "sglang.launch_server")
-	id, rev, pinned := strings.Cut(strings.TrimPrefix(l.Ref, "hf:"), "@")
+	id, revision := engine.Repository(l.Ref)
 	a.Set("--model-path", id)
-	if pinned {
-		a.Set("--revision", rev)
+	if revision != "" {
+		a.Set("--revision", revision)
 	}
 	a.Set("--host", l.Host)
 	a.Set("--port", l.Port)

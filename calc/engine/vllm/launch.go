@@ -40,11 +40,11 @@ func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := engine.NewArgs("vllm", "serve", strings.TrimPrefix(l.Ref, "hf:"))
+	id, revision := engine.Repository(l.Ref)
+	a := engine.NewArgs("vllm", "serve", id)
 	c := &engine.Command{Env: map[string]string{"VLLM_NO_USAGE_STATS": "1"}, Secrets: []string{"VLLM_API_KEY"}, Image: "vllm/vllm-openai"}
-	if id, rev, ok := strings.Cut(strings.TrimPrefix(l.Ref, "hf:"), "@"); ok {
-		a.Argv[2] = id
-		a.Set("--revision", rev)
+	if revision != "" {
+		a.Set("--revision", revision)
 	}
 	a.Set("--host", l.Host)
 	a.Set("--port", l.Port)
