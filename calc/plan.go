@@ -8,6 +8,7 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
+	"hwledger/calc/throughput"
 )
 
 // Bytes is a count of bytes.
@@ -51,7 +52,9 @@ type Result struct {
 	// LayerWeights and LayerCache are bytes for each decoder layer.
 	LayerWeights, LayerCache []Bytes
 	Suggestions              []Suggestion
-	Notes                    []string
+	// Throughput is how fast it can run, nil when that cannot be said.
+	Throughput *throughput.Estimate
+	Notes      []string
 }
 
 // Plan sizes the request. Errors are *model.Error: an unknown engine, a
@@ -63,6 +66,9 @@ func Plan(req Request) (*Result, error) {
 	}
 	if res.Verdict == DoesNotFit || res.Verdict == Tight {
 		res.Suggestions = suggest(req, res)
+	}
+	if res.Verdict != DoesNotFit {
+		res.Throughput = Speed(req, res)
 	}
 	return res, nil
 }

@@ -120,6 +120,8 @@ func (f *fitting) run(ctx context.Context) (*Fit, error) {
 		return f.number(calc.MaxSequences, "sequences")
 	case "hardware":
 		return f.hardware()
+	case "throughput":
+		return f.throughput()
 	}
 	return f.quantization()
 }
@@ -163,6 +165,23 @@ func (f *fitting) quantization() (*Fit, error) {
 	}
 	out := f.fit(calc.First(f.req, changes, f.accept, f.q.Limit))
 	out.Ranking = "most bits first"
+	return out, nil
+}
+
+// throughput finds the scheme that makes most tokens per second with as many
+// sequences as fit.
+func (f *fitting) throughput() (*Fit, error) {
+	changes, err := calc.QuantizationChanges(f.req, f.q.Candidates)
+	if err != nil {
+		return nil, err
+	}
+	rated := calc.Fastest(f.req, changes, f.accept)
+	options := make([]calc.Option, len(rated))
+	for i := range rated {
+		options[i] = rated[i].Option
+	}
+	out := f.fit(options)
+	out.Ranking = "most tokens per second of all sequences, by the low end of the range"
 	return out, nil
 }
 

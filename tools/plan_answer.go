@@ -2,12 +2,14 @@ package tools
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"hwledger/calc"
 	"hwledger/calc/engine"
 	"hwledger/calc/lookup"
 	"hwledger/calc/model"
+	"hwledger/calc/throughput"
 )
 
 // Plan is the output of plan_memory. What is not known is left out: never 0.
@@ -19,6 +21,7 @@ type Plan struct {
 	Cache       CacheInfo        `json:"cache"`
 	Devices     []DeviceUse      `json:"devices"`
 	Host        *DeviceUse       `json:"host,omitempty"`
+	Throughput  *Throughput      `json:"throughput,omitempty"`
 	Terms       []TermInfo       `json:"terms,omitempty"`
 	Layers      []LayerUse       `json:"layers,omitempty"`
 	Suggestions []SuggestionInfo `json:"suggestions"`
@@ -156,6 +159,7 @@ func newPlan(found *lookup.Result, r *calc.Result, detail string) *Plan {
 	for i, s := range r.Suggestions {
 		p.Suggestions[i] = SuggestionInfo{Change: s.Change, Arguments: s.Arguments, Required: int64(s.Required), Fits: s.Fits}
 	}
+	p.Throughput = throughputInfo(r.Throughput)
 	if detail != "summary" {
 		p.Terms = terms(r.Terms)
 	}
@@ -177,6 +181,43 @@ func beside(found *lookup.Result) []string {
 		}
 	}
 	return out
+}
+
+// Throughput is how fast the plan can run, always as a range.
+type Throughput struct {
+	Decode     Rate  `json:"decode_tokens_per_second"`
+	PerUser    Rate  `json:"per_user_tokens_per_second"`
+	Prefill    *Rate `json:"prefill_tokens_per_second,omitempty"`
+	FirstToken *Rate `json:"time_to_first_token_ms,omitempty"`
+}
+
+// Rate is a range and what bounds it.
+type Rate struct {
+	Low     float64 `json:"low"`
+	High    float64 `json:"high"`
+	BoundBy string  `json:"bound_by"`
+}
+
+func throughputInfo(e *throughput.Estimate) *Throughput {
+	if e == nil {
+		return nil
+	}
+	rate := func(r throughput.Range) Rate { return Rate{round3(r.Low), round3(r.High), r.Bound} }
+	t := &Throughput{Decode: rate(e.Decode), PerUser: rate(e.PerUser)}
+	if e.Prefill.High > 0 {
+		p, f := rate(e.Prefill), rate(e.FirstToken)
+		t.Prefill, t.FirstToken = &p, &f
+	}
+	return t
+}
+
+// round3 keeps three digits: a range is not known better.
+func round3(x float64) float64 {
+	if x <= 0 || math.IsInf(x, 0) || math.IsNaN(x) {
+		return 0
+	}
+	scale := math.Pow(10, 2-math.Floor(math.Log10(x)))
+	return math.Round(x*scale) / scale
 }
 
 func sizes(t *calc.Totals) Sizes {

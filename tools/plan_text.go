@@ -46,6 +46,9 @@ func (p *Plan) Text() string {
 	if p.Host != nil && p.Host.Required > 0 {
 		line("System memory: %s.", engine.Bytes(p.Host.Required))
 	}
+	if t := p.Throughput; t != nil {
+		line("Speed: %.3g to %.3g tokens/s%s, bound by %s.", t.Decode.Low, t.Decode.High, users(p.Engine.Sequences, t), t.Decode.BoundBy)
+	}
 	for i, a := range p.Engine.Assumed {
 		if i == textAssumed {
 			line("… %d more assumptions in engine.assumed.", len(p.Engine.Assumed)-i)
@@ -172,4 +175,12 @@ func (p *Plan) next() string {
 		return "Next: leave room for activations, which are not in this plan; weights=fp16 or smaller takes less."
 	}
 	return "Next: change context_tokens or sequences to see how far it goes."
+}
+
+// users adds what each of several sequences gets.
+func users(sequences int64, t *Throughput) string {
+	if sequences < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" in all, %.3g to %.3g for each sequence", t.PerUser.Low, t.PerUser.High)
 }
