@@ -23,6 +23,7 @@ var registry = []func(Options) Tool{
 	findFit,
 	comparePlans,
 	exportLaunch,
+	explainMemory,
 	lookupHardware,
 }
 

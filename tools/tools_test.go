@@ -189,9 +189,9 @@ func TestToolsets(t *testing.T) {
 		opts Options
 		want string
 	}{
-		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch lookup_hardware"},
-		{Options{ReadOnly: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch lookup_hardware"},
-		{Options{Toolsets: []string{"plan"}}, "plan_memory find_fit compare_plans export_launch"},
+		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory lookup_hardware"},
+		{Options{ReadOnly: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory lookup_hardware"},
+		{Options{Toolsets: []string{"plan"}}, "plan_memory find_fit compare_plans export_launch explain_memory"},
 		{Options{Toolsets: []string{"hardware", "model"}}, "lookup_model search_models lookup_hardware"},
 	} {
 		var names []string

@@ -3,7 +3,6 @@ package llamacpp_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -19,6 +18,7 @@ import (
 
 	"hwledger/calc"
 	"hwledger/calc/engine"
+	"hwledger/calc/enginelog"
 	"hwledger/calc/model"
 	"hwledger/calc/model/gguf"
 	"hwledger/internal/ggufgen"
@@ -120,8 +120,8 @@ func TestCommandIsAccepted(t *testing.T) {
 }
 
 // TestCommandDoesWhatWasPlanned starts the real server with an exported
-// command: its slots and contexts are the planned ones, and the cache that it
-// logs has the planned size.
+// command: its slots and contexts are the planned ones, and the buffers
+// that it logs have the planned sizes.
 func TestCommandDoesWhatWasPlanned(t *testing.T) {
 	server := llamaServer(t)
 	path, m := tiny(t)
@@ -156,19 +156,22 @@ func TestCommandDoesWhatWasPlanned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := 0.0
-	for _, x := range regexp.MustCompile(`CPU KV buffer size =\s*([\d.]+) MiB`).FindAllSubmatch(text, -1) {
-		n, _ := strconv.ParseFloat(string(x[1]), 64)
-		got += n
+	report, err := enginelog.Parse(string(text))
+	if err != nil {
+		t.Fatal(err)
 	}
-	want := float64(0)
-	for _, term := range res.Terms {
-		if term.Category == engine.KVCache {
-			want += float64(term.Bytes) / float64(engine.MiB)
+	if load := report.Load(engine.Load{}); report.Engine != "llama.cpp" || load.ContextTokens != 1024 || load.Sequences != 3 || report.Failure != nil {
+		t.Errorf("its log was read as %+v", report)
+	}
+	seen := map[string]bool{}
+	for _, d := range report.Compare(res) {
+		seen[d.Name] = true
+		if !d.Within() {
+			t.Errorf("%s: the server logs %s, planned were %s", d.Name, d.Actual, d.Predicted)
 		}
 	}
-	if got == 0 || fmt.Sprintf("%.2f", got) != fmt.Sprintf("%.2f", want) {
-		t.Errorf("the server logs a cache of %.2f MiB, planned were %.2f", got, want)
+	if !seen["weights"] || !seen["kv_cache"] || !seen["workspace"] {
+		t.Errorf("read only %v of the log", seen)
 	}
 }
 
