@@ -5,7 +5,6 @@
 package enginelog
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -78,12 +77,6 @@ type reading struct {
 	line int
 }
 
-// rule is what one form of line means.
-type rule struct {
-	re *regexp.Regexp
-	do func(r *reading, m []string)
-}
-
 // format is how one engine logs.
 type format struct {
 	engine string
@@ -94,13 +87,6 @@ type format struct {
 
 // formats are all engines whose logs are read: a new one is one line here.
 var formats = []*format{&vllmLog, &sglangLog, &llamaLog, &tgiLog, &trtLog, &mistralLog, &mlxLog}
-
-// on makes a rule.
-func on(pattern string, do func(r *reading, m []string)) rule {
-	return rule{regexp.MustCompile(pattern), do}
-}
-
-var escape = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
 // Parse reads a log. It returns InvalidArgument for one that is too long, or
 // that no engine is recognised in.
@@ -118,10 +104,13 @@ func Parse(log string) (*Report, error) {
 	for line := range strings.Lines(log) {
 		r.line++
 		line = line[:min(len(line), maxLine)]
-		line = strings.TrimRight(escape.ReplaceAllString(line, ""), "\r\n")
+		if strings.Contains(line, "\x1b") {
+			line = escape.re().ReplaceAllString(line, "")
+		}
+		line = strings.TrimRight(line, "\r\n")
 		for _, set := range [][]rule{f.rules, failures} {
 			for i := range set {
-				if m := set[i].re.FindStringSubmatch(line); m != nil {
+				if m := set[i].match(line); m != nil {
 					set[i].do(r, m)
 				}
 			}

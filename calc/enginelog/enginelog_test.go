@@ -3,6 +3,7 @@ package enginelog
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"hwledger/calc/engine"
@@ -146,4 +147,16 @@ func FuzzParse(f *testing.F) {
 		r.Load(engine.Load{})
 		r.Remedy()
 	})
+}
+
+// BenchmarkParse reads the longest log there may be, most of which says
+// nothing of memory.
+func BenchmarkParse(b *testing.B) {
+	log := strings.Repeat("(EngineCore_DP0 pid=1234) INFO 11-21 10:00:00 [gpu_model_runner.py:2653] vllm is doing something that is of no interest here\n", MaxLog/128)
+	b.SetBytes(int64(len(log)))
+	for b.Loop() {
+		if _, err := Parse(log); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
