@@ -169,3 +169,25 @@ func (*GatedMemory) Kind() Kind { return KindGatedMemory }
 
 // AppendStores appends nothing.
 func (*GatedMemory) AppendStores(dst []Store, _ int64) []Store { return dst }
+
+// ConvKernel returns the kernel of a recurrent mixer's short convolution, 1
+// for a recurrent mixer without one, 0 for other mixers.
+func ConvKernel(x Mixer) int64 {
+	switch x := x.(type) {
+	case *Mamba1:
+		return x.Conv
+	case *Mamba2:
+		return x.Conv
+	case *GatedDelta:
+		return x.Conv
+	case *KDA:
+		return x.Conv
+	case *ShortConv:
+		return x.Kernel
+	case *RGLRU:
+		return x.Conv
+	case *Lightning, *RWKV:
+		return 1
+	}
+	return 0
+}

@@ -79,6 +79,29 @@ func For(m *model.Model, name string) (Scheme, error) {
 	return s, nil
 }
 
+// Served refuses a named scheme that is neither what the checkpoint stores nor
+// one of served: those that the engine loads or makes.
+func Served(m *model.Model, name, engine string, served []string) error {
+	if name == "" || name == "auto" {
+		return nil
+	}
+	want, err := For(m, name)
+	if err != nil {
+		return err
+	}
+	if own, err := AsStored(m); err == nil && own.Name() == want.Name() {
+		return nil
+	}
+	for _, n := range served {
+		if s, err := Parse(n); err == nil && s.Name() == want.Name() {
+			return nil
+		}
+	}
+	e := model.Errorf(model.InvalidArgument, "weights", "%s neither loads nor makes %s weights", engine, want.Name())
+	e.Candidates = served
+	return e.WithHint("use one of the candidates, or an engine that reads this format")
+}
+
 // ForGGUF is For an engine that reads GGUF only: a checkpoint in another
 // format is taken as its conversion, whose unquantized tensors keep its dtype
 // and whose MXFP4 experts stay MXFP4.

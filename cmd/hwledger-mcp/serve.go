@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/server"
@@ -119,6 +121,9 @@ func serveStdio(e *env, opts tools.Options) int {
 	srv, code := mcpServer(e, opts)
 	if srv == nil {
 		return code
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // it is one of many that an assistant keeps running, and mostly idle
 	}
 	if e.terminal {
 		opts.Log.Info("waiting for an MCP client on standard input; hwledger-mcp help lists the other commands")

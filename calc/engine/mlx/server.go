@@ -10,34 +10,34 @@ import (
 )
 
 // serverMemory reads what the servers keep and allow beside the model.
-func (s *settings) serverMemory(r *reader, u *engine.Usage) {
-	s.ssd = r.bool("paged_ssd_cache", false) && !r.bool("no_cache", false)
-	s.blockTokens = r.int("paged_cache_block_size", 256, 1, maxStep)
-	s.prompt = r.size("prompt_cache_bytes")
-	s.hot, s.limit = r.size("hot_cache_max_size"), r.size("memory_guard_gb")
-	if text, ok := r.f["max_process_memory"].(string); ok && strings.HasSuffix(text, "%") {
+func (s *settings) serverMemory(r *engine.FlagReader, u *engine.Usage) {
+	s.ssd = r.Bool("paged_ssd_cache", false) && !r.Bool("no_cache", false)
+	s.blockTokens = r.Int("paged_cache_block_size", 256, 1, maxStep)
+	s.prompt = size(r, "prompt_cache_bytes")
+	s.hot, s.limit = size(r, "hot_cache_max_size"), size(r, "memory_guard_gb")
+	if text, ok := r.Flags["max_process_memory"].(string); ok && strings.HasSuffix(text, "%") {
 		share, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
 		if err != nil || share <= 0 || share > 100 {
-			r.fail(model.Errorf(model.InvalidArgument, "flags.max_process_memory", "%q is no share of memory", text))
+			r.Fail(model.Errorf(model.InvalidArgument, "flags.max_process_memory", "%q is no share of memory", text))
 			return
 		}
 		s.limitShare = share / 100
 	} else if text != "auto" && text != "disabled" {
-		s.limit = max(s.limit, r.size("max_process_memory"))
+		s.limit = max(s.limit, size(r, "max_process_memory"))
 	}
 	if s.server == serverOMLX && s.limit == 0 && s.limitShare == 0 {
 		u.Assume("flags.max_process_memory", "auto", "oMLX leaves the system 6 GiB, and stays under Metal's limit")
 	}
 	if s.server != serverOMLX && (s.hot > 0 || s.ssd || s.limit > 0 || s.limitShare > 0) {
-		r.fail(model.Errorf(model.InvalidArgument, "flags.server", "hot and SSD caches and memory limits are oMLX's").
+		r.Fail(model.Errorf(model.InvalidArgument, "flags.server", "hot and SSD caches and memory limits are oMLX's").
 			WithHint("set flags.server to omlx, or leave them out"))
 	}
 }
 
 // size reads bytes: a number of GiB, or text such as "8GB". Absent is 0.
-func (r *reader) size(name string) engine.Bytes {
+func size(r *engine.FlagReader, name string) engine.Bytes {
 	unit, text := float64(engine.GiB), ""
-	switch v := r.f[name].(type) {
+	switch v := r.Flags[name].(type) {
 	case nil:
 		return 0
 	case float64:
@@ -65,7 +65,7 @@ func (r *reader) size(name string) engine.Bytes {
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n < 0 || n*unit > 1<<50 {
-		r.fail(model.Errorf(model.InvalidArgument, "flags."+name, "%v is not a size", r.f[name]).WithHint("write one such as 8GB"))
+		r.Fail(model.Errorf(model.InvalidArgument, "flags."+name, "%v is not a size", r.Flags[name]).WithHint("write one such as 8GB"))
 		return 0
 	}
 	return engine.Bytes(n * unit)

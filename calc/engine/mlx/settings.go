@@ -62,40 +62,12 @@ const (
 	maxStep   = 1 << 20
 )
 
-// reader reads flags and keeps the first error.
-type reader struct {
-	f   engine.Flags
-	err error
-}
-
-func (r *reader) fail(err error) {
-	if r.err == nil && err != nil {
-		r.err = err
-	}
-}
-
-func (r *reader) int(name string, def, low, high int64) int64 {
-	v, err := r.f.Int(name, def)
-	r.fail(err)
-	if err == nil && (v < low || v > high) {
-		r.fail(model.Errorf(model.InvalidArgument, "flags."+name, "%d is not between %d and %d", v, low, high))
-		return def
-	}
-	return v
-}
-
-func (r *reader) bool(name string, def bool) bool {
-	v, err := r.f.Bool(name, def)
-	r.fail(err)
-	return v
-}
-
 // settingsFor reads a load and refuses what the server would refuse.
 func (e mlx) settingsFor(m *model.Model, load engine.Load, u *engine.Usage) (*settings, error) {
 	if err := load.Flags.Check(e.name, flags); err != nil {
 		return nil, err
 	}
-	r := &reader{f: load.Flags}
+	r := &engine.FlagReader{Flags: load.Flags}
 	s := &settings{context: max(1, load.ContextTokens), seqs: max(1, load.Sequences), elem: 2, full: fullWindows[m.Type]}
 	var err error
 	if s.server, err = e.serverOf(load.Flags); err != nil {
@@ -118,12 +90,12 @@ func (e mlx) settingsFor(m *model.Model, load engine.Load, u *engine.Usage) (*se
 		s.elem = 4
 	}
 	s.promptOf(r, load, u)
-	s.towers = r.bool("vision", s.server != serverLM)
+	s.towers = r.Bool("vision", s.server != serverLM)
 	if err := s.cacheOf(r, m, load, u); err != nil {
 		return nil, err
 	}
 	s.serverMemory(r, u)
-	return s, r.err
+	return s, r.Err
 }
 
 // serverOf reads which server is meant.
@@ -144,7 +116,7 @@ func (e mlx) serverOf(f engine.Flags) (string, error) {
 }
 
 // promptOf reads how prompts are cut and batched.
-func (s *settings) promptOf(r *reader, load engine.Load, u *engine.Usage) {
+func (s *settings) promptOf(r *engine.FlagReader, load engine.Load, u *engine.Usage) {
 	step := int64(2048)
 	if !s.rules.fused {
 		step = 512
@@ -152,11 +124,11 @@ func (s *settings) promptOf(r *reader, load engine.Load, u *engine.Usage) {
 	if load.BatchTokens > 0 {
 		step = min(load.BatchTokens, maxStep)
 	}
-	s.step = r.int("prefill_step_size", step, 1, maxStep)
+	s.step = r.Int("prefill_step_size", step, 1, maxStep)
 	if _, ok := load.Flags["prefill_step_size"]; !ok && load.BatchTokens == 0 {
 		u.Assume("flags.prefill_step_size", count(s.step), "the server's default")
 	}
-	s.generated = r.int("max_tokens", 0, 0, maxTokens)
+	s.generated = r.Int("max_tokens", 0, 0, maxTokens)
 	if s.generated >= s.context {
 		s.generated = s.context - 1
 	}
@@ -167,9 +139,9 @@ func (s *settings) promptOf(r *reader, load engine.Load, u *engine.Usage) {
 	if s.server != serverLM {
 		together = 1 // the others prefill one request at a time
 	}
-	s.prompts = min(s.seqs, r.int("prompt_concurrency", together, 1, 1024))
-	s.atOnce("decode_concurrency", r.int("decode_concurrency", 32, 1, 1<<16), s.server == serverLM, u)
-	s.atOnce("max_concurrent_requests", r.int("max_concurrent_requests", 8, 1, 1<<16), s.server == serverOMLX, u)
+	s.prompts = min(s.seqs, r.Int("prompt_concurrency", together, 1, 1024))
+	s.atOnce("decode_concurrency", r.Int("decode_concurrency", 32, 1, 1<<16), s.server == serverLM, u)
+	s.atOnce("max_concurrent_requests", r.Int("max_concurrent_requests", 8, 1, 1<<16), s.server == serverOMLX, u)
 }
 
 // atOnce notes that the server holds back sequences beyond its limit.
@@ -180,8 +152,8 @@ func (s *settings) atOnce(flag string, limit int64, applies bool, u *engine.Usag
 }
 
 // cacheOf reads the cache's bound and its quantization.
-func (s *settings) cacheOf(r *reader, m *model.Model, load engine.Load, u *engine.Usage) error {
-	s.maxKV = r.int("max_kv_size", 0, 0, maxTokens)
+func (s *settings) cacheOf(r *engine.FlagReader, m *model.Model, load engine.Load, u *engine.Usage) error {
+	s.maxKV = r.Int("max_kv_size", 0, 0, maxTokens)
 	if s.maxKV > 0 && s.ownCaches(m) {
 		u.Notes = append(u.Notes, "max_kv_size does nothing here: the model makes caches of its own kinds")
 		s.maxKV = 0
@@ -190,11 +162,11 @@ func (s *settings) cacheOf(r *reader, m *model.Model, load engine.Load, u *engin
 	if err != nil {
 		return err
 	}
-	s.bits = r.int("kv_bits", bits, 0, 8)
-	s.group = r.int("kv_group_size", group, 32, 128)
-	s.start = r.int("quantized_kv_start", s.defaultStart(), 0, maxTokens)
-	if r.err != nil || s.bits == 0 {
-		return r.err
+	s.bits = r.Int("kv_bits", bits, 0, 8)
+	s.group = r.Int("kv_group_size", group, 32, 128)
+	s.start = r.Int("quantized_kv_start", s.defaultStart(), 0, maxTokens)
+	if r.Err != nil || s.bits == 0 {
+		return r.Err
 	}
 	if s.bits == 1 || s.bits == 7 || s.group&(s.group-1) != 0 {
 		return model.Errorf(model.InvalidArgument, "flags.kv_bits", "MLX has no %d bits in groups of %d", s.bits, s.group).

@@ -144,7 +144,7 @@ func (s *settings) types(m *model.Model, load engine.Load, o *paged.Options, u *
 				WithHint("name a quantized repository, or use eetq, fp8 or bitsandbytes-nf4, which quantize while loading")
 		}
 	}
-	if err := checkScheme(m, s.weights); err != nil {
+	if err := quant.Served(m, s.weights, "TGI", served); err != nil {
 		return err
 	}
 	name := load.KVCacheType

@@ -27,7 +27,7 @@ func stores(dst []model.Store, x model.Mixer, tp int64) []model.Store {
 	}
 	from := len(dst)
 	dst = x.AppendStores(dst, tp)
-	if k := taps(x); k > 1 {
+	if k := model.ConvKernel(x); k > 1 {
 		for i := from; i < len(dst); i++ {
 			if dst[i].Class == model.ConvState {
 				dst[i].Elems = dst[i].Elems / (k - 1) * k
@@ -35,25 +35,6 @@ func stores(dst []model.Store, x model.Mixer, tp int64) []model.Store {
 		}
 	}
 	return dst
-}
-
-// taps returns the kernel of a mixer's convolution.
-func taps(x model.Mixer) int64 {
-	switch x := x.(type) {
-	case *model.Mamba1:
-		return x.Conv
-	case *model.Mamba2:
-		return x.Conv
-	case *model.GatedDelta:
-		return x.Conv
-	case *model.KDA:
-		return x.Conv
-	case *model.ShortConv:
-		return x.Kernel
-	case *model.RGLRU:
-		return x.Conv
-	}
-	return 0
 }
 
 // entry returns the bytes of one entry of a store in the activations' dtype.

@@ -58,45 +58,12 @@ const (
 	maxAll    = 1 << 26 // of all sequences
 )
 
-type reader struct {
-	f   engine.Flags
-	err error
-}
-
-func (r *reader) fail(err error) {
-	if r.err == nil && err != nil {
-		r.err = err
-	}
-}
-
-func (r *reader) int(name string, def, low, high int64) int64 {
-	v, err := r.f.Int(name, def)
-	r.fail(err)
-	if err == nil && (v < low || v > high) {
-		r.fail(model.Errorf(model.InvalidArgument, "flags."+name, "%d is not between %d and %d", v, low, high))
-		return def
-	}
-	return v
-}
-
-func (r *reader) bool(name string, def bool) bool {
-	v, err := r.f.Bool(name, def)
-	r.fail(err)
-	return v
-}
-
-func (r *reader) text(name, def string) string {
-	v, err := r.f.String(name, def)
-	r.fail(err)
-	return strings.ToLower(v)
-}
-
 // settingsFor reads a load and refuses what transformers would refuse.
 func settingsFor(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usage) (*settings, error) {
 	if err := load.Flags.Check("transformers", flags); err != nil {
 		return nil, err
 	}
-	r := &reader{f: load.Flags}
+	r := &engine.FlagReader{Flags: load.Flags}
 	s := &settings{context: max(1, load.ContextTokens), seqs: max(1, load.Sequences)}
 	var err error
 	if s.version, u.Version, err = parseVersion(load.Version); err != nil {
@@ -105,7 +72,7 @@ func settingsFor(m *model.Model, load engine.Load, hw engine.Hardware, u *engine
 	if load.Version == "" {
 		u.Assume("engine_version", Newest, "the newest known")
 	}
-	s.copies = max(r.int("num_beams", 1, 1, 1024), r.int("num_return_sequences", 1, 1, 1024))
+	s.copies = max(r.Int("num_beams", 1, 1, 1024), r.Int("num_return_sequences", 1, 1, 1024))
 	s.seqs *= s.copies
 	if s.context > maxTokens || s.seqs > maxAll/s.context {
 		return nil, model.Errorf(model.InvalidArgument, "context_tokens", "%d sequences of %d tokens are more than can be planned: %d tokens in all, %d in one", s.seqs, s.context, int64(maxAll), int64(maxTokens))
@@ -114,9 +81,9 @@ func settingsFor(m *model.Model, load engine.Load, hw engine.Hardware, u *engine
 		return nil, model.Errorf(model.InvalidArgument, "cpu_moe_layers", "device_map moves whole layers, not their experts").
 			WithHint("use gpu_layers, or plan with llama.cpp")
 	}
-	s.generated = min(r.int("max_new_tokens", 0, 0, maxTokens), s.context-1)
+	s.generated = min(r.Int("max_new_tokens", 0, 0, maxTokens), s.context-1)
 	s.chunk = max(1, s.context-s.generated)
-	if n := r.int("prefill_chunk_size", load.BatchTokens, 0, maxTokens); n > 0 {
+	if n := r.Int("prefill_chunk_size", load.BatchTokens, 0, maxTokens); n > 0 {
 		s.chunk = min(s.chunk, n)
 	}
 	s.logitsOf(r)
@@ -129,18 +96,18 @@ func settingsFor(m *model.Model, load engine.Load, hw engine.Hardware, u *engine
 	if err := s.placement(r, m, load, hw, u); err != nil {
 		return nil, err
 	}
-	return s, r.err
+	return s, r.Err
 }
 
 // logitsOf reads whether the head runs on the last token only.
-func (s *settings) logitsOf(r *reader) {
+func (s *settings) logitsOf(r *engine.FlagReader) {
 	keep := int64(0)
 	if s.version >= lastToken {
 		keep = 1
 	}
 	for _, name := range [...]string{"num_logits_to_keep", "logits_to_keep"} {
-		if _, ok := r.f[name]; ok {
-			keep = r.int(name, keep, 0, maxTokens)
+		if _, ok := r.Flags[name]; ok {
+			keep = r.Int(name, keep, 0, maxTokens)
 		}
 	}
 	s.lastLogits = keep > 0
@@ -149,12 +116,12 @@ func (s *settings) logitsOf(r *reader) {
 var widths = map[string]int64{"bfloat16": 2, "bf16": 2, "float16": 2, "fp16": 2, "half": 2, "float32": 4, "fp32": 4, "float": 4}
 
 // dtypes reads the dtype, what bitsandbytes makes, and the attention.
-func (s *settings) dtypes(r *reader, m *model.Model, load engine.Load, u *engine.Usage) error {
+func (s *settings) dtypes(r *engine.FlagReader, m *model.Model, load engine.Load, u *engine.Usage) error {
 	def := "auto"
 	if s.version < storedDtype && m.Quant == nil {
 		def = "float32"
 	}
-	name := strings.TrimPrefix(r.text("dtype", r.text("torch_dtype", def)), "torch.")
+	name := strings.TrimPrefix(r.Word("dtype", r.Word("torch_dtype", def)), "torch.")
 	stored := widths[strings.ToLower(m.DType)]
 	if stored == 0 {
 		stored = 2
@@ -166,16 +133,16 @@ func (s *settings) dtypes(r *reader, m *model.Model, load engine.Load, u *engine
 				WithHint("use auto, bfloat16, float16 or float32")
 		}
 		s.elem, s.dtype = s.width, name
-		if def == name && r.f["dtype"] == nil && r.f["torch_dtype"] == nil {
+		if def == name && r.Flags["dtype"] == nil && r.Flags["torch_dtype"] == nil {
 			u.Assume("flags.dtype", name, "transformers before 5 loads float32 unless told otherwise")
 		}
 	}
 	if w := widths[strings.ToLower(load.Weights)]; w > 0 {
 		s.elem = w
 	}
-	four, eight := r.bool("load_in_4bit", false), r.bool("load_in_8bit", false)
-	double := r.bool("bnb_4bit_use_double_quant", false)
-	kind := r.text("bnb_4bit_quant_type", "fp4")
+	four, eight := r.Bool("load_in_4bit", false), r.Bool("load_in_8bit", false)
+	double := r.Bool("bnb_4bit_use_double_quant", false)
+	kind := r.Word("bnb_4bit_quant_type", "fp4")
 	switch {
 	case four && eight:
 		return model.Errorf(model.InvalidArgument, "flags.load_in_4bit", "4 and 8 bits at once").WithHint("leave one of them out")
@@ -188,19 +155,19 @@ func (s *settings) dtypes(r *reader, m *model.Model, load engine.Load, u *engine
 	case eight:
 		s.scheme = "bnb-int8"
 	}
-	s.attention = r.text("attn_implementation", "sdpa")
+	s.attention = r.Word("attn_implementation", "sdpa")
 	switch s.attention {
 	case "sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention":
 	default:
 		return model.Errorf(model.InvalidArgument, "flags.attn_implementation", "%q is unknown", s.attention).WithHint("use sdpa, eager or flash_attention_2")
 	}
-	return r.err
+	return r.Err
 }
 
 // cacheOf reads the cache class and type.
-func (s *settings) cacheOf(r *reader, m *model.Model, load engine.Load, u *engine.Usage) error {
+func (s *settings) cacheOf(r *engine.FlagReader, m *model.Model, load engine.Load, u *engine.Usage) error {
 	s.cacheElem = s.elem
-	name := r.text("cache_implementation", dynamic)
+	name := r.Word("cache_implementation", dynamic)
 	bits := int64(0)
 	switch t := strings.ToLower(load.KVCacheType); t {
 	case "", "auto":
@@ -216,7 +183,7 @@ func (s *settings) cacheOf(r *reader, m *model.Model, load engine.Load, u *engin
 		}
 		s.cacheElem = c.BlockBytes
 	}
-	if !r.bool("use_cache", true) {
+	if !r.Bool("use_cache", true) {
 		name = "none"
 	}
 	switch name {
@@ -233,9 +200,9 @@ func (s *settings) cacheOf(r *reader, m *model.Model, load engine.Load, u *engin
 		e.Candidates = []string{dynamic, static, "offloaded", "offloaded_static", quantized}
 		return e.WithHint("use one of the candidates")
 	}
-	s.maxCache = max(s.context, r.int("max_cache_len", s.context, 1, maxTokens))
+	s.maxCache = max(s.context, r.Int("max_cache_len", s.context, 1, maxTokens))
 	if s.cache != quantized {
-		return r.err
+		return r.Err
 	}
 	if !quantizable(m) {
 		return model.Errorf(model.InvalidArgument, "kv_cache_dtype", "transformers' quantized cache is for models whose layers are all full attention").
@@ -244,11 +211,11 @@ func (s *settings) cacheOf(r *reader, m *model.Model, load engine.Load, u *engin
 	if bits == 0 {
 		bits = 4
 	}
-	s.bits = r.int("nbits", bits, 1, 8)
-	s.group = r.int("q_group_size", 64, 1, 1024)
-	s.residual = r.int("residual_length", 128, 1, maxTokens)
+	s.bits = r.Int("nbits", bits, 1, 8)
+	s.group = r.Int("q_group_size", 64, 1, 1024)
+	s.residual = r.Int("residual_length", 128, 1, maxTokens)
 	u.Assume("flags.residual_length", strconv.FormatInt(s.residual, 10), "tokens that stay unquantized until they are this many")
-	return r.err
+	return r.Err
 }
 
 // quantizable reports a model of full attention only.
@@ -265,7 +232,7 @@ func quantizable(m *model.Model) bool {
 
 // placement reads device_map: layers over devices, or part of them in system
 // memory.
-func (s *settings) placement(r *reader, m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usage) error {
+func (s *settings) placement(r *engine.FlagReader, m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usage) error {
 	s.layersOnDevice = load.GPULayers
 	s.stages = max(1, load.PipelineParallel)
 	all := max(1, load.TensorParallel) * max(1, load.DataParallel)
@@ -273,13 +240,13 @@ func (s *settings) placement(r *reader, m *model.Model, load engine.Load, hw eng
 	if int64(len(hw.Devices)) > all && s.stages == 1 {
 		def = "auto"
 	}
-	switch name := r.text("device_map", def); name {
+	switch name := r.Word("device_map", def); name {
 	case "":
 	case "auto", "balanced", "balanced_low_0", "sequential":
 		if n := int64(len(hw.Devices)) / all; s.stages == 1 && n > 1 {
 			s.stages = min(n, int64(len(m.Layers)))
 		}
-		if def == name && r.f["device_map"] == nil {
+		if def == name && r.Flags["device_map"] == nil {
 			u.Assume("flags.device_map", name, "several devices given: layers are spread over them evenly")
 		}
 	case "cpu":
@@ -296,7 +263,7 @@ func (s *settings) placement(r *reader, m *model.Model, load engine.Load, hw eng
 		return model.Errorf(model.InvalidArgument, "tensor_parallel", "tp_plan and device_map exclude each other").
 			WithHint("leave one of them out")
 	}
-	return r.err
+	return r.Err
 }
 
 // hostLayers returns how many decoder layers stay in system memory.

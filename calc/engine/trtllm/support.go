@@ -3,7 +3,6 @@ package trtllm
 import (
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
-	"hwledger/calc/quant"
 )
 
 // supported refuses models that the backend cannot run, where that is certain:
@@ -43,28 +42,6 @@ func (s *settings) supported(m *model.Model) error {
 // served are the schemes, besides what the checkpoint stores, that quantized
 // checkpoints for TensorRT-LLM come in.
 var served = []string{"bf16", "fp16", "fp8", "fp8-tensor", "fp8-block", "nvfp4", "mxfp4", "int8", "awq", "gptq", "w4a16", "w8a16"}
-
-// checkScheme refuses schemes that the engine does not load.
-func checkScheme(m *model.Model, name string) error {
-	if name == "" || name == "auto" {
-		return nil
-	}
-	want, err := quant.For(m, name)
-	if err != nil {
-		return err
-	}
-	if own, err := quant.AsStored(m); err == nil && own.Name() == want.Name() {
-		return nil
-	}
-	for _, n := range served {
-		if s, err := quant.Parse(n); err == nil && s.Name() == want.Name() {
-			return nil
-		}
-	}
-	e := model.Errorf(model.InvalidArgument, "weights", "TensorRT-LLM does not load %s weights", want.Name())
-	e.Candidates = served
-	return e.WithHint("use one of the candidates, or an engine that reads this format")
-}
 
 // checkDevices refuses devices that are not NVIDIA's.
 func checkDevices(hw engine.Hardware) error {

@@ -60,7 +60,7 @@ func (e trtllm) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*eng
 	if err != nil {
 		return nil, err
 	}
-	for _, err := range [...]error{s.supported(m), checkScheme(m, load.Weights), checkDevices(hw)} {
+	for _, err := range [...]error{s.supported(m), quant.Served(m, load.Weights, "TensorRT-LLM", served), checkDevices(hw)} {
 		if err != nil {
 			return nil, err
 		}

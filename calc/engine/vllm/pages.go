@@ -103,34 +103,12 @@ func (s *settings) statePage(x model.Mixer, stores []model.Store) int64 {
 			if x.Kind() == model.KindKDA || x.Kind() == model.KindRWKV || x.Kind() == model.KindRGLRU {
 				size = 4
 			}
-		} else if k := convKernel(x); k > 1 {
+		} else if k := model.ConvKernel(x); k > 1 {
 			elems += elems / (k - 1) * s.draft
 		}
 		n += elems * size
 	}
 	return n
-}
-
-// convKernel returns the kernel of a recurrent mixer's short convolution, 1
-// for a recurrent mixer without one, 0 for other mixers.
-func convKernel(x model.Mixer) int64 {
-	switch x := x.(type) {
-	case *model.Mamba1:
-		return x.Conv
-	case *model.Mamba2:
-		return x.Conv
-	case *model.GatedDelta:
-		return x.Conv
-	case *model.KDA:
-		return x.Conv
-	case *model.ShortConv:
-		return x.Kernel
-	case *model.RGLRU:
-		return x.Conv
-	case *model.Lightning, *model.RWKV:
-		return 1
-	}
-	return 0
 }
 
 // kernelBlock returns the block size of the attention backend that serves the

@@ -243,7 +243,7 @@ func onOff(b bool) string {
 func recurrent(m *model.Model) bool {
 	for i := range m.Layers {
 		for _, x := range m.Layers[i].Mixers {
-			if convKernel(x) > 0 || x.Kind() == model.KindLightning {
+			if model.ConvKernel(x) > 0 || x.Kind() == model.KindLightning {
 				return true
 			}
 		}
