@@ -141,7 +141,7 @@ func (q ExplainQuery) request(r *enginelog.Report, found *lookup.Result) (calc.R
 		req.Load.Weights = r.Quantization
 	}
 	var err error
-	switch ranks := max(1, req.Load.TensorParallel) * max(1, req.Load.PipelineParallel); {
+	switch ranks := max(1, req.Load.TensorParallel*max(1, req.Load.PipelineParallel), int64(len(r.Devices))); {
 	case q.Hardware != nil:
 		req.Hardware, err = q.Hardware.resolve()
 	case r.DeviceBytes > 0 && ranks <= 64:

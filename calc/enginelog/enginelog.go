@@ -35,15 +35,19 @@ type Report struct {
 	GPULayers                 *int64
 	// Flags are further settings by the engine's own names.
 	Flags engine.Flags
-	// DeviceBytes is the total memory of a device, Device its name.
+	// Devices are those that the log lists, by the engine's own names.
+	Devices []Device
+	// DeviceBytes is the memory of one device, the smallest when they differ.
 	DeviceBytes engine.Bytes
-	Device      string
 	// Actual is what the engine took.
 	Actual         []Actual
 	CapacityTokens int64
 	Concurrency    float64
 	Failure        *Failure
 }
+
+// Device is one device that an engine lists.
+type Device struct{ ID, Name string }
 
 // Actual is one figure of memory.
 type Actual struct {

@@ -94,6 +94,8 @@ func TestSGLang(t *testing.T) {
 // A second pass takes the place of the first, and caches of two kinds add up.
 func TestLlamaBuffers(t *testing.T) {
 	r := parse(t, `llama_model_loader: loaded meta data with 38 key-value pairs and 459 tensors from /models/gpt-oss-20b.gguf (version GGUF V3 (latest))
+llama_model_load_from_file_impl: using device CUDA0 (NVIDIA GeForce RTX 4090) (0000:01:00.0) - 23677 MiB free
+llama_model_load_from_file_impl: using device CUDA1 (NVIDIA GeForce RTX 3090) (0000:02:00.0) - 23000 MiB free
 print_info: file type   = Q4_K - Medium
 load_tensors: offloaded 25/25 layers to GPU
 load_tensors:        CUDA0 model buffer size =  1000.00 MiB
@@ -108,6 +110,9 @@ llama_kv_cache:      CUDA0 KV buffer size =    18.00 MiB
 	got := map[string]engine.Bytes{}
 	for _, a := range r.Actual {
 		got[a.Name+" "+a.On] = a.Bytes / engine.MiB
+	}
+	if len(r.Devices) != 2 || r.Devices[1] != (Device{"CUDA1", "NVIDIA GeForce RTX 3090"}) || r.DeviceBytes != 23000*engine.MiB {
+		t.Errorf("devices %v of %s", r.Devices, r.DeviceBytes)
 	}
 	if r.Quantization != "Q4_K_M" || *r.GPULayers != 25 || r.ContextTokens != 8192 || r.Sequences != 4 ||
 		got["weights CUDA0"] != 10000 || got["weights CPU_Mapped"] != 500 || got["KV cache CUDA0"] != 786 || len(got) != 3 {

@@ -2,6 +2,7 @@ package enginelog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"hwledger/calc/engine"
@@ -33,7 +34,14 @@ var llamaLog = format{
 			r.Flags["cache_type_k"], r.Flags["cache_type_v"] = m[1], m[2]
 		}),
 		on(`offloaded (\d+)/(\d+) layers to GPU`, func(r *reading, m []string) { n := count(m[1]); r.GPULayers = &n }),
-		on(`using device (\S+)\s+\((.+?)\).*-\s+(\d+)\s+MiB free`, func(r *reading, m []string) { r.Device, r.DeviceBytes = m[2], mib(m[3]) }),
+		on(`using device (\S+)\s+\((.+?)\).*-\s+(\d+)\s+MiB free`, func(r *reading, m []string) {
+			if d := (Device{m[1], m[2]}); !slices.Contains(r.Devices, d) {
+				r.Devices = append(r.Devices, d)
+			}
+			if b := mib(m[3]); r.DeviceBytes == 0 || b < r.DeviceBytes {
+				r.DeviceBytes = b
+			}
+		}),
 		on(`(?:load_tensors|llm_load_tensors|create_tensors):.*?(\S+)\s+(?:model )?buffer size =\s*([\d.]+) MiB`, func(r *reading, m []string) {
 			r.buffer("weights", engine.Weights, m[1], m[2])
 		}),
