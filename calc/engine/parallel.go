@@ -1,5 +1,10 @@
 package engine
 
+import (
+	"math"
+	"math/bits"
+)
+
 // Stages cuts layers into pp contiguous pipeline stages and returns each
 // stage's first layer and the layer after its last. A remainder goes to the
 // stages before the last one, from the back, because the last also holds the
@@ -19,4 +24,22 @@ func Stages(layers, pp int) [][2]int {
 		at += n
 	}
 	return out
+}
+
+// Share returns n × num ÷ den rounded up, whatever the size of the product;
+// the largest int64 where the result is beyond it, 0 where an argument is not
+// positive.
+func Share(n, num, den int64) int64 {
+	if n <= 0 || num <= 0 || den <= 0 {
+		return 0
+	}
+	hi, lo := bits.Mul64(uint64(n), uint64(num))
+	if hi >= uint64(den) {
+		return math.MaxInt64
+	}
+	q, r := bits.Div64(hi, lo, uint64(den))
+	if r > 0 {
+		q++
+	}
+	return int64(min(q, math.MaxInt64))
 }

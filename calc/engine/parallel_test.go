@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"reflect"
 	"testing"
 )
@@ -21,6 +22,15 @@ func TestStages(t *testing.T) {
 	} {
 		if got := Stages(c.layers, c.pp); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("Stages(%d, %d) = %v, want %v", c.layers, c.pp, got, c.want)
+		}
+	}
+}
+
+// The largest products are shares still.
+func TestShare(t *testing.T) {
+	for _, v := range [][4]int64{{10, 1, 3, 4}, {9, 1, 3, 3}, {7 << 40, 250880, 250880, 7 << 40}, {math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64}, {5, 0, 3, 0}, {5, 7, 3, 12}, {math.MaxInt64, 3, 2, math.MaxInt64}, {math.MaxInt64, math.MaxInt64, 1, math.MaxInt64}, {5, 1, 0, 0}} {
+		if got := Share(v[0], v[1], v[2]); got != v[3] {
+			t.Errorf("Share(%d, %d, %d) = %d, want %d", v[0], v[1], v[2], got, v[3])
 		}
 	}
 }

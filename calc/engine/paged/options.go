@@ -2,7 +2,6 @@ package paged
 
 import (
 	"math"
-	"math/bits"
 	"strconv"
 	"strings"
 
@@ -141,20 +140,6 @@ func Mul(a, b int64) int64 {
 		return Most
 	}
 	return a * b
-}
-
-// Share returns n × num ÷ den rounded up, whatever the size of the product, for
-// 0 ≤ num ≤ den.
-func Share(n, num, den int64) int64 {
-	if n <= 0 || num <= 0 || den <= 0 {
-		return 0
-	}
-	hi, lo := bits.Mul64(uint64(n), uint64(min(num, den)))
-	q, r := bits.Div64(hi, lo, uint64(den))
-	if r > 0 {
-		q++
-	}
-	return int64(q)
 }
 
 // CeilDiv returns a ÷ b rounded up.

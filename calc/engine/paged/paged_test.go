@@ -97,14 +97,6 @@ func TestActivation(t *testing.T) {
 	}
 }
 
-func TestShare(t *testing.T) {
-	for _, v := range [][4]int64{{10, 1, 3, 4}, {9, 1, 3, 3}, {7 << 40, 250880, 250880, 7 << 40}, {math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64}, {5, 0, 3, 0}, {5, 7, 3, 5}, {5, 1, 0, 0}} {
-		if got := Share(v[0], v[1], v[2]); got != v[3] {
-			t.Errorf("Share(%d, %d, %d) = %d, want %d", v[0], v[1], v[2], got, v[3])
-		}
-	}
-}
-
 // Lists that a caller writes are numbers within bounds, or an error.
 func FuzzInts(f *testing.F) {
 	for _, s := range []string{"1,2", "[512, 512]", "", ",,", "1e9", "-1", "９"} {

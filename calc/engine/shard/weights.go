@@ -64,7 +64,7 @@ func (w Weights) Bytes(m *model.Model, r Rank) int64 {
 		if k := w.VocabMultiple * r.TP; k > 1 && t.Split == model.ByVocab && t.Out > 1 {
 			num, den = (t.Out+k-1)/k*w.VocabMultiple, t.Out
 		}
-		sum += (w.Stored[i].Bytes*num + den - 1) / den
+		sum += engine.Share(w.Stored[i].Bytes, num, den)
 	}
 	return sum
 }

@@ -24,7 +24,7 @@ func (s *settings) held(m *model.Model, stored []quant.Stored, r shard.Rank) int
 		case t.Split == model.ByVocab && t.Out > 1:
 			num, den = paged.CeilDiv(t.Out, s.attention), t.Out
 		}
-		sum += paged.Share(stored[i].Bytes, num, den)
+		sum += engine.Share(stored[i].Bytes, num, den)
 	}
 	return sum
 }
