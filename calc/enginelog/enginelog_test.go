@@ -45,7 +45,8 @@ INFO worker.py:232] model weights take 14.96GiB; non_torch_memory takes 1.79GiB;
 	}
 }
 
-// Messages as vLLM prints them, with the figures of public issues.
+// Messages as engines print them. Figures are those of public issues where the
+// case names one; 34736 is the estimate in vLLM issue 34076.
 func TestFailures(t *testing.T) {
 	for _, tc := range []struct {
 		name, log   string
@@ -54,7 +55,7 @@ func TestFailures(t *testing.T) {
 		fits        int64
 	}{
 		{"vLLM issue 27508", "vllm ValueError: To serve at least one request with the models's max seq len (131072), (4.54 GiB KV cache is needed, which is larger than the available KV cache memory (1.71 GiB).", "out_of_memory", "cache", 2.83, 0},
-		{"vLLM issue 34076", "vllm: To serve at least one request with the models's max seq len (65536), (8.00 GiB KV cache is needed, which is larger than the available KV cache memory (4.24 GiB). Based on the available memory, the estimated maximum model length is 34736.", "out_of_memory", "cache", 3.76, 34736},
+		{"vLLM, with an estimate", "vllm: To serve at least one request with the models's max seq len (65536), (8.00 GiB KV cache is needed, which is larger than the available KV cache memory (4.24 GiB). Based on the available memory, the estimated maximum model length is 34736.", "out_of_memory", "cache", 3.76, 34736},
 		{"vLLM, another process", "vllm: Free memory on device (3.22/4.0 GiB) on startup is less than desired GPU memory utilization (0.9, 3.6 GiB).", "out_of_memory", "start", 0.38, 0},
 		{"vLLM before 0.10", "vllm: The model's max seq len (29000) is larger than the maximum number of tokens that can be stored in KV cache (23648).", "out_of_memory", "cache", 0, 23648},
 		{"vLLM, nothing left", "vllm: No available memory for the cache blocks. Try increasing gpu_memory_utilization", "out_of_memory", "cache", 0, 0},
