@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +25,7 @@ type arguments struct {
 
 // parse reads "--name value", "--name=value" and "name=value" for the
 // arguments of the tool, with - for _ at will, and "flags.name=value" for
-// members of objects. Values keep their text when they do not have the
+// members of objects; "name=@file" takes the value from a file. Values keep their text when they do not have the
 // argument's type: the tool says what is wrong with them.
 func (a *arguments) parse(args []string) error {
 	a.on, a.values = map[string]bool{}, map[string]any{}
@@ -51,11 +53,34 @@ func (a *arguments) parse(args []string) error {
 				value = args[i]
 			}
 		}
+		if path, ok := strings.CutPrefix(value, "@"); ok {
+			var err error
+			if value, err = readValue(path); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
 		if err := a.set(name, value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// maxValue is more than any tool takes.
+const maxValue = 64 << 20
+
+// readValue reads a file as an argument's value.
+func readValue(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxValue+1))
+	if err == nil && len(b) > maxValue {
+		err = fmt.Errorf("%s has more than %d bytes", path, maxValue)
+	}
+	return string(b), err
 }
 
 // isName reports whether s can be an argument's name, so that a path or a
