@@ -23,6 +23,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"hwledger/internal/protocol"
 )
 
 // Options bound what a connection may take. Zero values mean the defaults.
@@ -256,8 +258,14 @@ func (c *conn) run(r *request, line []byte) {
 		return
 	}
 	s := &session{client: c.client, out: c.out, req: r}
-	resp := c.engine(c.srv.WithContext(r.ctx, s), line)
+	ctx, caught := protocol.Catch(r.ctx)
+	resp := c.engine(c.srv.WithContext(ctx, s), line)
 	s.finish()
+	if e := caught.Error(); e != nil {
+		if _, failed := resp.(mcp.JSONRPCError); failed {
+			resp = mcp.JSONRPCError{Error: mcp.NewJSONRPCErrorDetails(e.Code, e.Message, e.Data)}
+		}
+	}
 	if err := c.out.send(r, answer(r.id, resp)); err != nil {
 		c.opts.Log.Error("encoding a result", "error", err)
 		c.out.send(r, response{JSONRPC: mcp.JSONRPC_VERSION, ID: r.id, Error: failure(mcp.INTERNAL_ERROR, "the result could not be encoded")})

@@ -151,7 +151,8 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) handler(srv *server.MCPServer, local bool) http.Handler {
 	mux := http.NewServeMux()
 	if s.opts.HTTP {
-		mux.Handle("/mcp", s.message(s.streamable(srv)))
+		srv.Use(settled)
+		mux.Handle("/mcp", s.message(replies(s.streamable(srv))))
 	}
 	if s.opts.SSE {
 		sse := server.NewSSEServer(srv, server.WithKeepAlive(true), server.WithSSECORS(s.cors()...), server.WithUseFullURLForMessageEndpoint(false))

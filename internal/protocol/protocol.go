@@ -1,0 +1,33 @@
+// Package protocol is what an MCP server needs between mcp-go's engine and our
+// transports, whatever it serves: errors with codes of their own, subscriptions
+// to resources in both eras, and states that clients carry and cannot make.
+package protocol
+
+import (
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// TTL is how long clients may keep what a server lists, in milliseconds.
+const TTL = 3_600_000
+
+// NewServer returns a server whose handlers may return *Error, and whose
+// resources can be subscribed to. What it lists may be kept for TTL; what is
+// read may not be kept.
+func NewServer(name, version string, opts ...server.ServerOption) (*server.MCPServer, *Subscriptions) {
+	hooks := &server.Hooks{}
+	catchErrors(hooks)
+	subs := &Subscriptions{}
+	subs.follow(hooks)
+	all := append([]server.ServerOption{
+		server.WithRecovery(),
+		server.WithResourceRecovery(),
+		server.WithHooks(hooks),
+		server.WithResourceCapabilities(true, false),
+		server.WithCacheHints(TTL, mcp.CacheScopePrivate),
+		server.WithMethodCacheHints(mcp.MethodResourcesRead, 0, mcp.CacheScopePrivate),
+	}, opts...)
+	srv := server.NewMCPServer(name, version, all...)
+	subs.srv = srv
+	return srv, subs
+}
