@@ -50,12 +50,12 @@ func plainWords(ref, host string, l engine.Load) error {
 	}
 	for _, field := range slices.Sorted(maps.Keys(texts)) {
 		s := texts[field]
-		// What follows the prefix of a reference, or begins its revision, may
-		// come to stand alone.
-		dashed := strings.HasPrefix(s, "-") || strings.Contains(s, ":-") || strings.Contains(s, "@-")
+		// What follows the prefix of a reference, begins its revision or is
+		// its file's name may come to stand alone.
+		dashed := strings.HasPrefix(s, "-") || strings.Contains(s, ":-") || strings.Contains(s, "@-") || strings.Contains(s, "/-")
 		if dashed || strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) {
 			return model.Errorf(model.InvalidArgument, field, "%q cannot stand on a command line", s).
-				WithHint("give a value that does not begin with - and has no control characters; a path that does is written ./-name")
+				WithHint("give a value that does not begin with - and has no control characters; reach a file that is named so by a link")
 		}
 	}
 	return nil
