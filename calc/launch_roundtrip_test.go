@@ -142,7 +142,7 @@ func TestLaunchRoundTrip(t *testing.T) {
 		if err != nil || unsaid(c) {
 			continue
 		}
-		back := engine.Load{ContextTokens: first.Load.ContextTokens, Sequences: first.Load.Sequences, Flags: engine.Flags{}}
+		back := engine.Load{ContextTokens: first.Load.ContextTokens, Sequences: first.Load.Sequences, TensorParallel: 1, Flags: engine.Flags{}}
 		if name == "llama.cpp" {
 			back.Weights = load.Weights // it is in the file
 			back.TensorParallel, back.PipelineParallel, back.DataParallel = first.Load.TensorParallel, first.Load.PipelineParallel, first.Load.DataParallel
@@ -175,7 +175,7 @@ func TestLaunchRoundTrip(t *testing.T) {
 		}
 		planned[name]++
 		if !samePlan(first, again) {
-			t.Errorf("%s %+v of %s on %v: %+v planned, %+v read back from %q %v", name, load, req.Model.Name, first.Devices[0].Name, first.Totals, again.Totals, c.Argv, c.Notes)
+			t.Errorf("%s of %s on %v, %+v: %+v planned, %+v read back from %q", name, req.Model.Name, first.Devices[0].Name, load, first.Totals, again.Totals, c.Argv)
 		}
 	}
 	for _, name := range []string{"vllm", "sglang", "tgi", "llama.cpp"} {

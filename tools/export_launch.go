@@ -112,10 +112,14 @@ func launchCommand(c *engine.Command, res *calc.Result, q LaunchQuery) (*LaunchC
 		}
 		out.Content = string(b)
 	case "compose":
-		if c.Image == "" {
-			return nil, model.Errorf(model.InvalidArgument, "format", "there is no container image of %s", res.Engine).WithHint("set format to shell")
+		text, err := compose(c, q.Host, q.Port)
+		if err != nil {
+			return nil, err
 		}
-		out.Content = compose(c, q.Port)
+		out.Content = text
+		if c.Serve != nil {
+			out.Notes = append(out.Notes, "once it runs, make the model in it: docker compose exec model "+shell.Join(containerised(&engine.Command{Argv: c.Argv, Files: c.Files}).argv))
+		}
 	default:
 		out.Content = shellLine(c)
 	}
@@ -129,49 +133,6 @@ func shellLine(c *engine.Command) string {
 		words = append(words, k+"="+shell.Quote(c.Env[k]))
 	}
 	return strings.Join(append(words, shell.Join(c.Argv)), " ") + "\n"
-}
-
-// compose is a compose file with the command as one service. JSON strings are
-// YAML strings too, so that every value is quoted.
-func compose(c *engine.Command, port int) string {
-	quote := func(s string) string {
-		b, _ := json.Marshal(s)                         // of a string: cannot fail
-		return strings.ReplaceAll(string(b), "$", "$$") // compose would expand it
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "services:\n  model:\n    image: %s\n    ports:\n      - \"127.0.0.1:%d:%d\"\n", quote(c.Image), port, port)
-	if len(c.Env)+len(c.Secrets) > 0 {
-		b.WriteString("    environment:\n")
-	}
-	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
-		fmt.Fprintf(&b, "      %s: %s\n", k, quote(c.Env[k]))
-	}
-	for _, k := range c.Secrets {
-		fmt.Fprintf(&b, "      %s: ${%s:-}\n", k, k)
-	}
-	program := c.Program
-	if program == "" {
-		program = c.Argv[0]
-	}
-	b.WriteString("    entrypoint: [" + quote(program) + "]\n    command:\n")
-	for _, w := range inContainer(c.Argv[1:]) {
-		fmt.Fprintf(&b, "      - %s\n", quote(w))
-	}
-	b.WriteString("    volumes:\n      - \"${HF_HOME:-~/.cache/huggingface}:/root/.cache/huggingface\"\n    ipc: host\n")
-	b.WriteString("    deploy:\n      resources:\n        reservations:\n          devices:\n            - driver: nvidia\n              count: all\n              capabilities: [gpu]\n")
-	return b.String()
-}
-
-// inContainer makes a server listen on every address of its container; the
-// port is published on this machine only.
-func inContainer(args []string) []string {
-	out := slices.Clone(args)
-	for i := 1; i < len(out); i++ {
-		if (out[i-1] == "--host" || out[i-1] == "--hostname") && out[i] == "127.0.0.1" {
-			out[i] = "0.0.0.0"
-		}
-	}
-	return out
 }
 
 // Text is the command, with what to know about it.

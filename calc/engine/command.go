@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"hwledger/calc/model"
-	"hwledger/calc/quant"
 )
 
 // Args builds an argument vector.
@@ -45,16 +44,10 @@ func (a *Args) On(flag string, on bool) {
 // Stored reports whether a weight scheme is what the model stores.
 func Stored(weights string) bool { return weights == "" || strings.EqualFold(weights, "auto") }
 
-// StoredAs reports whether a weight scheme is what the model's files store, by
-// any of its names.
-func StoredAs(m *model.Model, weights string) bool {
-	return Stored(weights) || m.Quant != nil && strings.EqualFold(m.Quant.Method, weights) || quant.Served(m, weights, "", nil) == nil
-}
-
 // NotLoadable is the error for weights that no option of an engine makes of
 // the model's files.
 func NotLoadable(engine, weights string) error {
-	hint := "find a repository of this model that is stored as %[1]s (search_models with quantization=%[1]s), give it as model, and leave weights out"
+	hint := "find a repository of this model that is stored as %[1]s (search_models with filters.quantization=%[1]s), give it as model, and leave weights out"
 	if name := strings.TrimLeft(strings.ToUpper(weights), "IT"); strings.HasPrefix(name, "Q") {
 		hint = "%[1]s is a type of GGUF files: give a repository of them as org/name:%[1]s, with engine llama.cpp"
 	}

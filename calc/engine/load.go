@@ -181,9 +181,9 @@ type Hardware struct {
 }
 
 // Vendor is whose accelerators they are: that of the first one, "nvidia", for
-// which the engines' images are built, when none was given.
+// which the engines' images are built, when that is not known or none was given.
 func (h Hardware) Vendor() string {
-	if len(h.Devices) == 0 {
+	if len(h.Devices) == 0 || h.Devices[0].Vendor == "" {
 		return "nvidia"
 	}
 	return h.Devices[0].Vendor

@@ -113,7 +113,8 @@ func (s *settings) modelArgs(a *engine.Args, l engine.Launch, c *engine.Command)
 		a.Set("-hf", repo+":"+quantization)
 	default:
 		name := ggufName(l)
-		a.Set("-m", "model-"+name+".gguf")
+		c.Local = "./model-" + name + ".gguf"
+		a.Set("-m", c.Local)
 		c.Notes = append(c.Notes, fmt.Sprintf("%s is not a GGUF: model-%s.gguf stands for its conversion; a repository of GGUFs is given as org/name:%s", l.Ref, name, name))
 	}
 	return nil
@@ -156,7 +157,7 @@ func (s *settings) placementArgs(a *engine.Args, l engine.Launch) {
 
 // modelfile is what Ollama reads, and the environment of its server.
 func (e *llama) modelfile(l engine.Launch, s *settings) (*engine.Command, error) {
-	from := l.Ref
+	from, conversion := l.Ref, ""
 	hub, file, isHub := engine.HubFile(l.Ref)
 	switch repo, quantization, ok := strings.Cut(strings.TrimPrefix(l.Ref, "hf:"), ":"); {
 	case strings.HasPrefix(l.Ref, "ollama:"):
@@ -168,6 +169,7 @@ func (e *llama) modelfile(l engine.Launch, s *settings) (*engine.Command, error)
 		from = "hf.co/" + repo + ":" + quantization
 	default:
 		from = "./model-" + ggufName(l) + ".gguf"
+		conversion = l.Ref + " is not a GGUF: " + from + " stands for its conversion; a repository of GGUFs is given as org/name:" + ggufName(l)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "FROM %s\n", from)
@@ -197,6 +199,9 @@ func (e *llama) modelfile(l engine.Launch, s *settings) (*engine.Command, error)
 	}
 	if c.Devices == "amd" {
 		c.Image += ":rocm"
+	}
+	if conversion != "" {
+		c.Notes = append(c.Notes, conversion)
 	}
 	if l.Load.BatchTokens > 0 {
 		c.Unsaid(fmt.Sprintf("batch_tokens %d", l.Load.BatchTokens), "Ollama has num_batch, which is not n_ubatch")

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"hwledger/calc/engine"
+	"hwledger/calc/quant"
 )
 
 // options are the flags that Launch writes. The others are settings of the
@@ -18,7 +19,7 @@ func (s studio) Launch(l engine.Launch) (*engine.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !engine.StoredAs(l.Model, l.Load.Weights) {
+	if !quant.StoredAs(l.Model, l.Load.Weights) {
 		return nil, engine.NotLoadable("LM Studio", l.Load.Weights)
 	}
 	slots, err := l.Load.Flags.Int("n_parallel", l.Load.Sequences)

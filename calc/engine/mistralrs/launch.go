@@ -7,6 +7,7 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
+	"hwledger/calc/quant"
 )
 
 // options are the options of the flags.
@@ -31,7 +32,7 @@ func (e mistralrs) Launch(l engine.Launch) (*engine.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !isq && !engine.StoredAs(l.Model, s.weights) {
+	if !isq && !quant.StoredAs(l.Model, s.weights) {
 		return nil, engine.NotLoadable("mistral.rs", s.weights)
 	}
 	a := engine.NewArgs("mistralrs", "serve")

@@ -8,6 +8,7 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
+	"hwledger/calc/quant"
 )
 
 // serverOptions are the options of mlx-lm's server for the flags.
@@ -35,7 +36,7 @@ func (e mlx) Launch(l engine.Launch) (*engine.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !engine.StoredAs(l.Model, l.Load.Weights) {
+	if !quant.StoredAs(l.Model, l.Load.Weights) {
 		return nil, engine.NotLoadable("MLX", l.Load.Weights)
 	}
 	if s.server == serverOMLX {

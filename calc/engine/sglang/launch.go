@@ -7,6 +7,7 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
+	"hwledger/calc/quant"
 )
 
 // options are the options of the flags.
@@ -148,7 +149,7 @@ func (s *settings) speculativeArgs(a *engine.Args, c *engine.Command) error {
 func weightArgs(a *engine.Args, m *model.Model, weights string) error {
 	name := strings.ToLower(weights)
 	switch {
-	case engine.StoredAs(m, name), m.Quant == nil && name == "bf16":
+	case quant.StoredAs(m, name), m.Quant == nil && name == "bf16":
 		return nil
 	case m.Format == model.FormatGGUF:
 	case name == "fp8" && m.Quant == nil:

@@ -6,6 +6,7 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
+	"hwledger/calc/quant"
 )
 
 // options are the options of the flags.
@@ -38,17 +39,9 @@ func (e tgi) Launch(l engine.Launch) (*engine.Command, error) {
 	a.Set("--hostname", l.Host)
 	a.Set("--port", l.Port)
 	a.Set("--num-shard", s.tp)
-	total := s.maxTotal
-	if total == 0 {
-		total = s.context
+	if err := s.lengthArgs(a); err != nil {
+		return nil, err
 	}
-	a.Set("--max-total-tokens", total)
-	if s.maxInput > 0 {
-		a.Set("--max-input-tokens", s.maxInput)
-	} else if total > 1 {
-		a.Set("--max-input-tokens", total-1)
-	}
-	a.Set("--max-batch-prefill-tokens", max(s.prefill, total-1))
 	a.Int("--max-batch-total-tokens", s.maxBatch)
 	a.Set("--max-concurrent-requests", max(s.seqs, 1))
 	a.Set("--cuda-memory-fraction", s.fraction)
@@ -79,6 +72,9 @@ func (e tgi) Launch(l engine.Launch) (*engine.Command, error) {
 	case "intel":
 		c.Image += "-intel-xpu"
 	}
+	if s.maxTotal == 0 {
+		c.Unbounded(s.seqs, s.context)
+	}
 	if err := a.Flags(c, l.Load.Flags, options); err != nil {
 		return nil, err
 	}
@@ -90,6 +86,21 @@ func (e tgi) Launch(l engine.Launch) (*engine.Command, error) {
 		c.Env["ATTENTION"] = s.attention
 	}
 	return c, nil
+}
+
+// lengthArgs writes the token limits of requests and of a prefill. Where
+// prompts are not chunked the launcher takes no prefill that is shorter than a
+// prompt. (launcher/src/main.rs)
+func (s *settings) lengthArgs(a *engine.Args) error {
+	chunks := s.release.AtLeast(wiggleOfTotal) && s.attention != "paged"
+	if s.prefill < s.maxInput && !chunks {
+		return model.Errorf(model.InvalidArgument, "batch_tokens", "a prefill of %d tokens does not hold a prompt of max_input_tokens (%d), and this TGI does not chunk prompts", s.prefill, s.maxInput).
+			WithHint("raise batch_tokens (max_batch_prefill_tokens) to %d, or lower max_input_tokens", s.maxInput)
+	}
+	a.Int("--max-total-tokens", s.maxTotal)
+	a.Int("--max-input-tokens", s.maxInput)
+	a.Set("--max-batch-prefill-tokens", s.prefill)
+	return nil
 }
 
 // weightArgs asks for weights that TGI makes while it loads.
@@ -105,7 +116,7 @@ func weightArgs(a *engine.Args, m *model.Model, l engine.Load) error {
 		}
 		return nil
 	}
-	if engine.StoredAs(m, name) {
+	if quant.StoredAs(m, name) {
 		return nil
 	}
 	made, ok := map[string]string{"fp8": "fp8", "nf4": "bitsandbytes-nf4", "bnb-int8": "bitsandbytes", "int8": "eetq"}[name]

@@ -6,6 +6,7 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
+	"hwledger/calc/quant"
 )
 
 // The releases at which the command of the server changed.
@@ -109,7 +110,7 @@ func (s *settings) weightArgs(a *engine.Args, m *model.Model, l engine.Load) err
 			return engine.NotLoadable("transformers", name)
 		}
 		a.Set("--quantization", map[bool]string{true: "bnb-8bit", false: "bnb-4bit"}[name == "bnb-int8"])
-	case !engine.StoredAs(m, name):
+	case !quant.StoredAs(m, name):
 		return engine.NotLoadable("transformers", l.Weights)
 	}
 	return nil

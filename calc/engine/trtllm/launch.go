@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hwledger/calc/engine"
+	"hwledger/calc/quant"
 )
 
 // options are the flags that Launch writes, as options or in the
@@ -28,7 +29,7 @@ func (e trtllm) Launch(l engine.Launch) (*engine.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !engine.StoredAs(l.Model, l.Load.Weights) {
+	if !quant.StoredAs(l.Model, l.Load.Weights) {
 		return nil, engine.NotLoadable("TensorRT-LLM", l.Load.Weights)
 	}
 	id, revision := engine.Repository(l.Ref)

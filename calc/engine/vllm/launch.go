@@ -7,6 +7,7 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
+	"hwledger/calc/quant"
 )
 
 // options are the options of the flags.
@@ -112,7 +113,7 @@ func weightArgs(a *engine.Args, m *model.Model, l engine.Load) error {
 			a.Set("--dtype", dtype)
 		}
 		return nil
-	case engine.StoredAs(m, name):
+	case quant.StoredAs(m, name):
 		return nil
 	case m.Quant != nil || m.Format == model.FormatGGUF:
 	case name == "fp8":
