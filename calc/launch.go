@@ -25,6 +25,10 @@ func Launch(req Request, res *Result, ref string, at Endpoint) (*engine.Command,
 	if err := plainWords(ref, at.Host, res.Load); err != nil {
 		return nil, err
 	}
+	if (strings.HasPrefix(ref, "https://") || strings.HasPrefix(ref, "http://")) && res.Engine != "llama.cpp" {
+		return nil, model.Errorf(model.InvalidArgument, "model", "%s does not load a model from an address", res.Engine).
+			WithHint("download the file and give its path, or name the repository as org/name")
+	}
 	for _, e := range engines {
 		if e.Name() != res.Engine {
 			continue

@@ -173,6 +173,43 @@ func TestLaunchOptions(t *testing.T) {
 	}
 }
 
+// TestLaunchHasNoFreeText: a text that a caller gives for a flag, a type or a
+// scheme is refused, or comes out as one of the words that the option takes.
+// Patterns of tensor names are the one exception.
+func TestLaunchHasNoFreeText(t *testing.T) {
+	const text = "zzz=CPU"
+	m := resolve(t, "catalog:Qwen/Qwen3-8B")
+	try := func(name, what string, load engine.Load) {
+		load.ContextTokens = 1024
+		req := calc.Request{Model: m, Engine: name, Load: load}
+		res, err := calc.Size(req)
+		if err != nil {
+			return
+		}
+		c, err := calc.Launch(req, res, "org/name", calc.Endpoint{Host: "127.0.0.1", Port: 1})
+		if err != nil {
+			return
+		}
+		b, err := json.Marshal([]any{c.Argv, c.Env, c.Files, c.Serve})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "zzz") && what != "override_tensor" {
+			t.Errorf("%s: the text of %s is in %s", name, what, b)
+		}
+	}
+	for name := range launchOptions(t) {
+		for _, f := range calc.EngineFlags(name) {
+			try(name, f, engine.Load{Flags: engine.Flags{f: text}})
+			try(name, f, engine.Load{Flags: engine.Flags{f: []any{text}}})
+			try(name, f, engine.Load{Flags: engine.Flags{f: text, "server": "omlx"}})
+		}
+		try(name, "weights", engine.Load{Weights: text})
+		try(name, "kv_cache_dtype", engine.Load{KVCacheType: text})
+		try(name, "engine_version", engine.Load{Version: text})
+	}
+}
+
 // said is all that a command tells an engine, and its reader.
 func said(t testing.TB, c *engine.Command) string {
 	t.Helper()

@@ -59,7 +59,7 @@ func exportLaunch(opts Options) Tool {
 		if q.Port == 0 {
 			q.Port = 8000
 		}
-		c, err := calc.Launch(req, res, launchRef(q.Model, found), calc.Endpoint{Host: q.Host, Port: q.Port})
+		c, err := calc.Launch(req, res, launchRef(q.Model, res.Engine, found), calc.Endpoint{Host: q.Host, Port: q.Port})
 		if err != nil {
 			return nil, err
 		}
@@ -67,17 +67,21 @@ func exportLaunch(opts Options) Tool {
 	})
 }
 
+// noModel stands for the model where a configuration was given without a name.
+const noModel = "MODEL"
+
 // launchRef is what an engine loads a model by: the name that was given,
-// without the prefixes that are this program's own.
-func launchRef(given string, found *lookup.Result) string {
+// without the prefixes that are this program's own; of another program's store,
+// the file in it.
+func launchRef(given, engine string, found *lookup.Result) string {
 	ref := strings.TrimPrefix(given, "catalog:")
-	for _, prefix := range []string{"lmstudio:", "mlx:"} {
-		if strings.HasPrefix(ref, prefix) && len(found.Files) > 0 {
+	for prefix, own := range map[string]string{"lmstudio:": "lmstudio", "mlx:": "", "ollama:": "ollama"} {
+		if strings.HasPrefix(ref, prefix) && own != engine && len(found.Files) > 0 {
 			return found.Files[0].Path
 		}
 	}
 	if ref == "" {
-		ref = "MODEL"
+		ref = noModel
 	}
 	return ref
 }
@@ -89,6 +93,9 @@ func launchCommand(c *engine.Command, res *calc.Result, q LaunchQuery) (*LaunchC
 	}
 	if out.Environment == nil {
 		out.Environment = map[string]string{}
+	}
+	if q.Model == "" {
+		out.Notes = append(out.Notes, noModel+" stands for the model's repository or path")
 	}
 	if res.Verdict == calc.DoesNotFit {
 		out.Notes = append(out.Notes, "the plan does not fit this hardware: the engine would refuse to start or run out of memory")

@@ -96,7 +96,7 @@ func (s *settings) server(l engine.Launch) (*engine.Command, error) {
 // modelArgs names the model: a file, or a repository with the quantization.
 func (s *settings) modelArgs(a *engine.Args, l engine.Launch, c *engine.Command) error {
 	repo, quantization, _ := strings.Cut(strings.TrimPrefix(l.Ref, "hf:"), ":")
-	isFile := strings.HasSuffix(strings.ToLower(l.Ref), ".gguf")
+	isFile := strings.HasSuffix(strings.ToLower(l.Ref), ".gguf") || engine.LocalPath(l.Ref) != "" && l.Model.Format == model.FormatGGUF
 	hub, file, isHub := engine.HubFile(l.Ref)
 	switch {
 	case isFile && !engine.Stored(l.Load.Weights):
