@@ -129,7 +129,7 @@ func TestLaunchRoundTrip(t *testing.T) {
 	known := launchOptions(t)
 	r := rand.New(rand.NewPCG(5, 6))
 	planned := map[string]int{}
-	for range 6000 {
+	for range 2500 {
 		name := []string{"vllm", "sglang", "tgi", "llama.cpp"}[r.IntN(4)]
 		load := randomLoad(r, name)
 		load.MaxModelLen = 0

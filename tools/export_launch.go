@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -77,13 +78,28 @@ func launchRef(given, engine string, found *lookup.Result) string {
 	ref := strings.TrimPrefix(given, "catalog:")
 	for prefix, own := range map[string]string{"lmstudio:": "lmstudio", "mlx:": "", "ollama:": "ollama"} {
 		if strings.HasPrefix(ref, prefix) && own != engine && len(found.Files) > 0 {
-			return found.Files[0].Path
+			return storedAt(found)
 		}
 	}
 	if ref == "" {
 		ref = noModel
 	}
 	return ref
+}
+
+// storedAt is the file of a GGUF, the directory of another checkpoint.
+func storedAt(found *lookup.Result) string {
+	at := found.Files[0].Path
+	for _, f := range found.Files {
+		if f.Role == "weights" {
+			at = f.Path
+			break
+		}
+	}
+	if found.Model.Format == model.FormatGGUF {
+		return at
+	}
+	return filepath.Dir(at)
 }
 
 func launchCommand(c *engine.Command, res *calc.Result, q LaunchQuery) (*LaunchCommand, error) {

@@ -14,6 +14,7 @@ import (
 	"hwledger/calc"
 	"hwledger/calc/engine"
 	"hwledger/calc/lookup"
+	"hwledger/calc/model"
 )
 
 // export calls export_launch.
@@ -246,5 +247,50 @@ func TestExportNeedsAnotherCheckpoint(t *testing.T) {
 		if r := s.Call(t.Context(), "export_launch", raw); !r.Failed || !strings.Contains(r.Text, want) {
 			t.Errorf("%s: %s", weights, r.Text)
 		}
+	}
+}
+
+// TestLaunchRef: an engine is given what it loads, not this program's name for
+// it.
+func TestLaunchRef(t *testing.T) {
+	mlx := &lookup.Result{Model: &model.Model{}, Files: []lookup.File{{Path: "/m/q/config.json", Role: "config"}, {Path: "/m/q/model.safetensors", Role: "weights"}}}
+	blob := &lookup.Result{Model: &model.Model{Format: model.FormatGGUF}, Files: []lookup.File{{Path: "/o/manifest", Role: "index"}, {Path: "/o/sha256-1", Role: "weights"}}}
+	for _, c := range []struct {
+		given, engine string
+		found         *lookup.Result
+		want          string
+	}{
+		{"catalog:Qwen/Qwen3-8B", "vllm", mlx, "Qwen/Qwen3-8B"},
+		{"./dir", "vllm", mlx, "./dir"},
+		{"mlx:q", "mlx", mlx, "/m/q"},
+		{"lmstudio:q", "mlx", mlx, "/m/q"},
+		{"lmstudio:q", "lmstudio", mlx, "lmstudio:q"}, // lms load takes the key
+		{"ollama:q:8b", "ollama", blob, "ollama:q:8b"},
+		{"ollama:q:8b", "llama.cpp", blob, "/o/sha256-1"},
+		{"", "vllm", mlx, "MODEL"},
+	} {
+		if got := launchRef(c.given, c.engine, c.found); got != c.want {
+			t.Errorf("%s loads %q as %q, want %q", c.engine, c.given, got, c.want)
+		}
+	}
+}
+
+// TestTensorRTConfig reads the configuration as the engine's YAML parser does.
+func TestTensorRTConfig(t *testing.T) {
+	out := export(t, map[string]any{"model": "catalog:deepseek-ai/DeepSeek-V3", "engine": "tensorrt-llm", "hardware": "8x H200", "kv_cache_dtype": "fp8", "gpu_memory_utilization": 0.8,
+		"flags": map[string]any{"max_attention_window": "4096,32768", "enable_attention_dp": true, "use_cuda_graph": false, "max_tokens": 131072, "speculative": true}})
+	var got map[string]any
+	if err := yaml.Unmarshal([]byte(out.Files["trtllm.yml"]), &got); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"cuda_graph_config":null,"enable_attention_dp":true,` +
+		`"kv_cache_config":{"dtype":"fp8","free_gpu_memory_fraction":0.8,"max_attention_window":[4096,32768],"max_tokens":131072,"tokens_per_block":32},` +
+		`"speculative_config":{"decoding_type":"MTP","num_nextn_predict_layers":1}}`
+	if string(b) != want {
+		t.Errorf("%s\nwant %s", b, want)
 	}
 }

@@ -58,7 +58,7 @@ func NotLoadable(engine, weights string) error {
 // Unbounded notes what was planned for where the server has no option that
 // bounds its requests.
 func (c *Command) Unbounded(seqs, tokens int64) {
-	c.Notes = append(c.Notes, fmt.Sprintf("no option bounds a request's tokens: %d sequences of %d were planned, longer ones take more", seqs, tokens))
+	c.Notes = append(c.Notes, fmt.Sprintf("no option bounds a request's tokens: %d × %d were planned, longer requests take more", seqs, tokens))
 }
 
 // LocalPath returns what an engine loads when that is a path of this machine,
