@@ -44,6 +44,9 @@ func (e sglang) Launch(l engine.Launch) (*engine.Command, error) {
 		return nil, err
 	}
 	c := &engine.Command{Env: map[string]string{}, Image: image(l.Load.Version), Devices: l.Hardware.Vendor(), Local: engine.LocalPath(l.Ref)}
+	if c.Devices != "nvidia" {
+		c.Notes = append(c.Notes, c.Image+" is built for NVIDIA's devices: choose the tag that is built for those of "+c.Devices)
+	}
 	a := engine.NewArgs("python3", "-m", "sglang.launch_server")
 	id, revision := engine.Repository(l.Ref)
 	a.Set("--model-path", id)
