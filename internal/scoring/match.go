@@ -217,9 +217,15 @@ func fromFile(path string) (*model.Model, error) {
 	var rec struct {
 		Config  json.RawMessage `json:"config"`
 		Context int64           `json:"context_length"`
+		Pruned  []string        `json:"config_pruned"`
 	}
 	if err := json.Unmarshal(raw, &rec); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, what := range rec.Pruned {
+		if strings.HasPrefix(what, "quantization_config.") {
+			return nil, fmt.Errorf("%s: a part of quantization_config was cut off, how its weights are stored is not known", path)
+		}
 	}
 	if len(rec.Config) > 0 {
 		raw = rec.Config
