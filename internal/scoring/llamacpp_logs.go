@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"reflect"
 	"strings"
 
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/llamacpp"
-	"hwledger/calc/lookup/catalog"
 	"hwledger/calc/model"
 	"hwledger/calc/quant"
 	reported "hwledger/internal/observed"
@@ -32,11 +32,21 @@ func planLog(l *line, ms *models) entry {
 		p.engine = llamacpp.New()
 	case "ollama":
 		p.engine = llamacpp.Ollama()
+		if _, dated := r.release(); dated && r.before(ollamaPinned) {
+			p.engine = llamacpp.New() // what it vendored that day
+		}
+	case "ik_llama.cpp":
+		e.Skipped = "ik_llama.cpp, an engine with rules of its own"
+		return e
 	default:
 		if p.engine = logEngine(&r); p.engine == nil {
 			e.Skipped = "no engine for " + r.Engine
 			return e
 		}
+	}
+	if strings.Contains(r.Version, "ipex-llm") {
+		e.Skipped = "a fork of llama.cpp with rules of its own"
+		return e
 	}
 	if _, idle := r.Observed.number("idle_current_gb"); strings.Contains(r.Evidence, "estimate") && !idle {
 		e.Skipped = "an engine's estimate, not a measurement"
@@ -56,46 +66,72 @@ func planLog(l *line, ms *models) entry {
 	return e
 }
 
-// matchLog finds the model of a log by its name when the shape that the log
-// printed agrees, else by that shape alone when only one shape fits.
+// matchLog finds the model of a log by the names that its text gives when the
+// shape that the log printed agrees, else by that shape alone when all models
+// of it are one in memory.
 func matchLog(r *logRow, ms *models) (f *found, why string) {
-	f = ms.find(r.Model)
-	if f.err == nil {
-		if diff := r.differs(f.m); diff == "" {
-			return f, ""
-		} else {
-			why = "the model found by name differs in " + diff
+	why = "no known model is named so"
+	for _, name := range r.names() {
+		f = ms.find(name)
+		if f.err != nil {
+			if f = ms.family(name); f == nil {
+				continue
+			}
 		}
-	} else {
-		why = "no known model is named so"
+		diff := r.differs(f.m)
+		if diff == "" && (r.Arch == "" || f.m.Arch != "") {
+			return f, ""
+		}
+		why = "the model found by name differs in " + diff
 	}
-	if r.Layers == nil || r.Arch == "" {
+	if r.Layers.int64 == nil || r.Arch == "" {
 		return nil, why
 	}
 	var same *found
-	err := catalog.All(func(x *catalog.Entry) bool {
-		c := ms.find(x.ID)
-		if c.err != nil || r.differs(c.m) != "" {
-			return true
+	for _, name := range ms.names {
+		c := ms.find(name)
+		if c.err != nil || c.m.Arch == "" || r.differs(c.m) != "" {
+			continue
 		}
 		if same != nil && !alike(same.m, c.m) {
-			same, why = nil, "the shape in the log fits several models"
-			return false
+			return nil, "the shape in the log fits several models"
 		}
 		if same == nil {
 			same = c
 		}
-		return true
-	})
-	if err != nil || same == nil {
+	}
+	if same == nil {
 		return nil, why
 	}
 	return same, ""
 }
 
-// alike reports models whose memory is the same.
+// family returns any model of which a name is the beginning, when all that
+// are have one shape.
+func (ms *models) family(name string) *found {
+	want := keyOf(name).base
+	var same *found
+	for _, k := range ms.keys {
+		if want == "" || k.quant || !strings.HasPrefix(k.base, want+"-") {
+			continue
+		}
+		c := ms.find(k.name)
+		if c.err != nil {
+			continue
+		}
+		if same != nil && !alike(same.m, c.m) {
+			return nil
+		}
+		if same == nil {
+			same = c
+		}
+	}
+	return same
+}
+
+// alike reports models whose language model is the same in memory.
 func alike(a, b *model.Model) bool {
-	return a.Arch == b.Arch && a.Hidden == b.Hidden && a.Vocab == b.Vocab && len(a.Layers) == len(b.Layers) && a.Count().Total == b.Count().Total
+	return a.Arch == b.Arch && a.Hidden == b.Hidden && a.Vocab == b.Vocab && a.Tied == b.Tied && reflect.DeepEqual(a.Layers, b.Layers)
 }
 
 // differs names the first printed fact that a model does not have.
@@ -105,13 +141,13 @@ func (r *logRow) differs(m *model.Model) string {
 	if r.Arch != "" && m.Arch != "" && !strings.EqualFold(r.Arch, m.Arch) {
 		return "architecture"
 	}
-	if !is(r.Layers, layers) && !is(r.Layers, layers+int64(len(m.MTPLayers))) {
+	if !is(r.Layers.int64, layers) && !is(r.Layers.int64, layers+int64(len(m.MTPLayers))) {
 		return "layers"
 	}
-	if !is(r.Hidden, m.Hidden) {
+	if !is(r.Hidden.int64, m.Hidden) {
 		return "hidden size"
 	}
-	if !is(r.Vocab, m.Vocab) {
+	if !is(r.Vocab.int64, m.Vocab) {
 		return "vocabulary"
 	}
 	heads, kv, experts := int64(0), int64(0), int64(0)
@@ -123,10 +159,10 @@ func (r *logRow) differs(m *model.Model) string {
 			}
 		}
 	}
-	if heads > 0 && (!is(r.Heads, heads) || !is(r.KVHeads, kv)) {
+	if heads > 0 && (!is(r.Heads.int64, heads) || !is(r.KVHeads.int64, kv)) {
 		return "heads"
 	}
-	if !is(r.Experts, experts) {
+	if !is(r.Experts.int64, experts) {
 		return "experts"
 	}
 	return ""
@@ -193,12 +229,27 @@ func (p *logPlanner) load() (engine.Load, engine.Hardware) {
 			f[flag] = v
 		}
 	}
+	if _, given := f["kv_unified"]; !given && seqs == autoSlots && !p.before(autoSlotsSince) {
+		f["kv_unified"] = true
+		p.remark("4 slots are llama-server's own choice, which shares one cache")
+	}
 	return l, p.hardware()
 }
 
+// autoSlots is how many slots llama-server takes when not told, since builds
+// of the end of 2025; they share one cache.
+const (
+	autoSlots      = 4
+	autoSlotsSince = 7400
+)
+
+// ollamaPinned is the build since which Ollama starts a llama.cpp of its own
+// choice and no longer one that it vendored.
+const ollamaPinned = 9900
+
 // before reports a build older than n.
-func (p *logPlanner) before(n int) bool {
-	version, _ := p.release()
+func (r *logRow) before(n int) bool {
+	version, _ := r.release()
 	m := buildHint.FindStringSubmatch(version)
 	return m != nil && atoi(m[1]) < n
 }
@@ -260,8 +311,19 @@ func (p *logPlanner) unlogged(u *engine.Usage, l engine.Load, hw engine.Hardware
 			return v
 		}
 	}
+	if p.m.Arch == "deepseek2" {
+		x := l
+		x.Version = expandedBuild
+		if v, err := p.engine.Plan(p.m, x, hw); err == nil && off(v) <= printMiB {
+			p.remark("planned with keys and values by head, as older files keep them, which its cache shows")
+			return v
+		}
+	}
 	return u
 }
+
+// expandedBuild is the last build that knew no other latent attention.
+const expandedBuild = "b5129"
 
 // printMiB is what two decimals of a printed MiB hide, over a few buffers.
 const printMiB = 0.02
@@ -326,7 +388,7 @@ func (p *logPlanner) compareWeights(u *engine.Usage, weights string) {
 	}
 	devices, host, any := sums(p.Observed.buffers("model_buffer_mib"))
 	switch {
-	case !any:
+	case !any || strings.EqualFold(p.Backend, "hexagon"):
 	case p.hostExperts() || p.GPULayers == nil && devices > 0 && host > devices:
 		p.add("weights, devices and host", "", devices+host, termsOf(u, engine.Weights, "", every), printMiB)
 	case p.devices() == 0:
@@ -342,7 +404,14 @@ func (p *logPlanner) compareWeights(u *engine.Usage, weights string) {
 func (p *logPlanner) compareCompute(u *engine.Usage, n int) {
 	buffers := p.Observed.buffers("compute_buffer_mib")
 	devices, host, any := sums(buffers)
-	if !any || p.Ctx == nil {
+	switch _, several := buffers["all GPUs"]; {
+	case !any || p.Ctx == nil || several:
+		return // no context, or a sum over devices that the log does not count
+	case p.vague():
+		p.remark("compute buffers are not compared: a year does not say the build")
+		return
+	case strings.EqualFold(p.Backend, "hexagon"):
+		p.remark("compute buffers are not compared: the Hexagon backend runs a part of the graph")
 		return
 	}
 	figure := "compute, one device"
