@@ -144,21 +144,42 @@ func (ms *models) find(name string) *found {
 
 func (ms *models) search(name string) *found {
 	bare := name[strings.LastIndexByte(name, '/')+1:]
+	var broken *found // the repository itself, when its configuration is of no use
 	for _, n := range ms.names {
-		if strings.EqualFold(n, name) || !strings.Contains(name, "/") && strings.EqualFold(n[strings.IndexByte(n, '/')+1:], name) {
-			return ms.load(n, true)
-		}
-	}
-	for _, n := range ms.names {
-		if strings.EqualFold(n[strings.IndexByte(n, '/')+1:], bare) && !keyOf(n).quant {
-			return ms.load(n, true)
+		same := strings.EqualFold(n, name) || !strings.Contains(name, "/") && strings.EqualFold(n[strings.IndexByte(n, '/')+1:], name)
+		if same || strings.EqualFold(n[strings.IndexByte(n, '/')+1:], bare) && !keyOf(n).quant {
+			f := ms.load(n, true)
+			if f.err == nil {
+				return f
+			}
+			broken = f
 		}
 	}
 	if a := aliases[strings.ToLower(bare)]; a != "" {
 		return ms.load(a, false)
 	}
+	for _, n := range ms.relatives(name) {
+		if f := ms.load(n, false); f.err == nil {
+			return f
+		} else if broken == nil {
+			broken = f
+		}
+	}
+	if broken != nil {
+		return broken
+	}
+	return &found{err: model.Errorf(model.ModelNotFound, "model", "no known model is named like %q", name)}
+}
+
+// relatives lists the models of the same family, size and version, the
+// likeliest first.
+func (ms *models) relatives(name string) []string {
+	type scored struct {
+		name  string
+		score int
+	}
 	want := keyOf(name)
-	best, score := "", -1
+	var all []scored
 	for _, k := range ms.keys {
 		if k.base != want.base {
 			continue
@@ -177,14 +198,14 @@ func (ms *models) search(name string) *found {
 		if k.quant {
 			n -= 4 // a base model says more about shapes than another quantization
 		}
-		if best == "" || n > score || n == score && k.name < best {
-			best, score = k.name, n
-		}
+		all = append(all, scored{k.name, n})
 	}
-	if best == "" {
-		return &found{err: model.Errorf(model.ModelNotFound, "model", "no known model is named like %q", name)}
+	slices.SortFunc(all, func(a, b scored) int { return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.name, b.name)) })
+	out := make([]string, len(all))
+	for i := range all {
+		out[i] = all[i].name
 	}
-	return ms.load(best, false)
+	return out
 }
 
 func (ms *models) load(name string, exact bool) *found {

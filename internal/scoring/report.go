@@ -70,7 +70,7 @@ func summarise(rows []result) report {
 		}
 	}
 	for k := range figures {
-		for _, tier := range []string{"A", "B"} {
+		for _, tier := range []string{"A", "B", sglangTier} {
 			if s := column(rows, k, tier, false); s.N > 0 {
 				rep.Summary = append(rep.Summary, s)
 			}

@@ -55,6 +55,9 @@ type observed struct {
 	NonKV       *float64 `json:"total_non_kv_gib,omitempty"`
 	Estimate    *float64 `json:"cudagraph_estimate_gib,omitempty"` // vLLM's own, before it captures
 	Before      *float64 `json:"before_gib,omitempty"`             // outside PyTorch at the first reading
+	K           *float64 `json:"sglang_k_gb,omitempty"`            // SGLang prints GiB as GB
+	V           *float64 `json:"sglang_v_gb,omitempty"`
+	KeysValues  *float64 `json:"sglang_kv_gb,omitempty"`
 	OneRequest  *float64 `json:"kv_needed_for_one_max_len_request_gib,omitempty"`
 }
 

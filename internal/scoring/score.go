@@ -70,6 +70,9 @@ const gib = float64(engine.GiB)
 
 // score plans one row.
 func score(r *row, ms *models) result {
+	if r.parseFailure == nil && r.Engine == "sglang" {
+		return scoreSGLang(r, ms)
+	}
 	out, _ := scoreWith(r, ms, vllm.New())
 	return out
 }
