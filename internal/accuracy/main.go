@@ -1,7 +1,8 @@
 // Command accuracy plans every row of a file of records with this repository's
 // planner and prints how far it is from what the engine itself reported. It
-// understands, by the fields of each line: starts of vLLM servers (cache bytes
-// per token, weights, capacity, concurrency, activation); what llama.cpp
+// understands, by the fields of each line: starts of vLLM and SGLang servers
+// (cache bytes per token, weights, capacity, concurrency, activation, all that
+// is not cache); what llama.cpp
 // reported for a header and a setting, and llama-quantize for a file type
 // (testdata/README.md); users' logs of llama.cpp and its relatives.
 //
