@@ -112,7 +112,7 @@ llama_kv_cache:      CUDA0 KV buffer size =    18.00 MiB
 	for _, a := range r.Actual {
 		got[a.Name+" "+a.On] = a.Bytes / engine.MiB
 	}
-	if len(r.Devices) != 2 || r.Devices[1] != (Device{"CUDA1", "NVIDIA GeForce RTX 3090"}) || r.DeviceBytes != 23000*engine.MiB {
+	if len(r.Devices) != 2 || r.Devices[1] != (Device{"CUDA1", "NVIDIA GeForce RTX 3090", 23000 * engine.MiB}) || r.DeviceBytes != 23000*engine.MiB {
 		t.Errorf("devices %v of %s", r.Devices, r.DeviceBytes)
 	}
 	if r.Quantization != "Q4_K_M" || *r.GPULayers != 25 || r.ContextTokens != 8192 || r.Sequences != 4 ||
