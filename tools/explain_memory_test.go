@@ -37,7 +37,7 @@ func TestExplainStart(t *testing.T) {
 		if e == nil {
 			t.Fatalf("%s", r.Structured)
 		}
-		if e.Failure != nil || e.Version != "0.6.4" || e.Settings.ContextTokens != 8192 || len(e.Differences) != 4 {
+		if e.Failure != nil || e.Version != "0.6.4" || e.Settings.ContextTokens != 8192 || len(e.Differences) != 5 {
 			t.Errorf("%s: %s", ref, r.Structured)
 		}
 		for _, d := range e.Differences {

@@ -103,12 +103,17 @@ func Parse(log string) (*Report, error) {
 		return nil, model.Errorf(model.InvalidArgument, "log", "no engine is recognised in it").
 			WithHint("paste the engine's own start-up log: vLLM, SGLang, llama.cpp, Ollama, TGI, TensorRT-LLM, mistral.rs or MLX")
 	}
+	return f.parse(log), nil
+}
+
+// parse reads a log as one of the format.
+func (f *format) parse(log string) *Report {
 	r := newReading(f.engine)
 	for line := range strings.Lines(log) {
 		r.line++
 		r.read(plain(line), f.rules, common, failures)
 	}
-	return r.finish(), nil
+	return r.finish()
 }
 
 // plain is a line without its end and without a terminal's colours.

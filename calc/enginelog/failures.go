@@ -141,7 +141,7 @@ func (r *reading) finish() *Report {
 // what was free, by how much.
 func (r *reading) explainBuffer(f *Failure) {
 	what := map[string]string{"load": "of weights", "cache": "of the cache", "profile": "for computing"}[f.Stage]
-	f.Host = f.Host || HostBuffer(r.wanted.on)
+	f.Host = f.Host || engine.HostBuffer(r.wanted.on)
 	f.Cause = strings.Join(strings.Fields(fmt.Sprintf("a buffer %s of %s does not fit on %s", what, r.wanted.bytes, r.wanted.on)), " ")
 	var free, taken engine.Bytes
 	for _, d := range r.Devices {

@@ -10,7 +10,7 @@ import (
 // runs. Its engine prints one figure for each kind and device, several times
 // while it looks for what fits: the last one is what it took.
 var ollamaRules = []rule{
-	on(`source=(?:server|sched|runner|device|ggml|routes|types)\.go|\bollama (?:runner|serve)\b|/\.?ollama/models/`, func(r *reading, _ []string) { r.Engine = "ollama" }),
+	on(`source=(?:server|sched|runner|device|ggml|routes|types)\.go|\bollama (?:runner|serve)\b|/\.?ollama/models/|llama(?:-server| runner) process has terminated`, func(r *reading, _ []string) { r.Engine = "ollama" }),
 	on(`msg="(?:starting runner|starting llama server|starting llama-server)"`, func(r *reading, _ []string) {
 		r.restart()
 		r.GPULayers = nil

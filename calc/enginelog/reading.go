@@ -134,7 +134,7 @@ func (r *reading) set(name string, c engine.Category, on string, b engine.Bytes)
 	a := r.find(name, on)
 	switch {
 	case a == nil:
-		r.Actual = append(r.Actual, Actual{Name: name, Category: c, On: on, Host: HostBuffer(on), Bytes: b, Line: r.line, rank: r.rank})
+		r.Actual = append(r.Actual, Actual{Name: name, Category: c, On: on, Host: engine.HostBuffer(on), Bytes: b, Line: r.line, rank: r.rank})
 	case r.rank <= a.rank:
 		a.Bytes, a.Line, a.rank = b, r.line, r.rank
 	}
@@ -178,12 +178,6 @@ func (r *reading) forget(cs ...engine.Category) {
 		}
 	}
 	r.Actual = kept
-}
-
-// HostBuffer reports whether a buffer type of ggml is system memory: pinned
-// memory and repacked weights included.
-func HostBuffer(name string) bool {
-	return strings.HasPrefix(name, "CPU") || strings.HasPrefix(name, "AMX") || strings.HasSuffix(name, "_Host") || name == "host"
 }
 
 // device keeps a device that the log lists, and the least free memory of all.

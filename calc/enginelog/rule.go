@@ -42,49 +42,55 @@ func (r *rule) match(line string) []string {
 	return r.re().FindStringSubmatch(line)
 }
 
-// needed returns the longest text that a match has for sure, or one for each
-// branch of an expression that is only branches; nil when there is none.
+// needed returns texts of which every match of a pattern has at least one, nil
+// when there are none.
 func needed(pattern string) []string {
 	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil { // MustCompile says so
 		return nil
 	}
-	parts := []*syntax.Regexp{tree}
-	if tree.Op == syntax.OpConcat {
-		parts = tree.Sub
-	}
-	if w := longest(parts); w != "" {
-		return []string{w}
-	}
-	var words []string
-	for _, p := range parts {
-		if p.Op != syntax.OpAlternate {
-			continue
+	return literals(tree)
+}
+
+// literals returns the texts of one part of an expression: of parts in a row
+// those that tell the most, of branches those of each.
+func literals(p *syntax.Regexp) []string {
+	switch p.Op {
+	case syntax.OpLiteral:
+		if p.Flags&syntax.FoldCase == 0 {
+			return []string{string(p.Rune)}
 		}
-		words = words[:0]
-		for _, branch := range p.Sub {
-			sub := []*syntax.Regexp{branch}
-			if branch.Op == syntax.OpConcat {
-				sub = branch.Sub
+	case syntax.OpCapture, syntax.OpPlus:
+		return literals(p.Sub[0])
+	case syntax.OpConcat:
+		var best []string
+		for _, sub := range p.Sub {
+			if w := literals(sub); shortest(w) > shortest(best) {
+				best = w
 			}
-			w := longest(sub)
-			if w == "" {
+		}
+		return best
+	case syntax.OpAlternate:
+		var all []string
+		for _, sub := range p.Sub {
+			w := literals(sub)
+			if len(w) == 0 {
 				return nil
 			}
-			words = append(words, w)
+			all = append(all, w...)
 		}
-		return words
+		return all
 	}
 	return nil
 }
 
-// longest returns the longest literal of a sequence.
-func longest(parts []*syntax.Regexp) string {
-	out := ""
-	for _, p := range parts {
-		if s := string(p.Rune); p.Op == syntax.OpLiteral && p.Flags&syntax.FoldCase == 0 && len(s) > len(out) {
-			out = s
+// shortest is the length of the shortest text, 0 for none.
+func shortest(words []string) int {
+	n := 0
+	for i, w := range words {
+		if i == 0 || len(w) < n {
+			n = len(w)
 		}
 	}
-	return out
+	return n
 }

@@ -170,7 +170,7 @@ func TestCommandDoesWhatWasPlanned(t *testing.T) {
 			t.Errorf("%s: the server logs %s, planned were %s", d.Name, d.Actual, d.Predicted)
 		}
 	}
-	if !seen["weights"] || !seen["kv_cache"] || !seen["workspace"] {
+	if !seen["weights"] || !seen["KV cache"] || !seen["compute buffer"] {
 		t.Errorf("read only %v of the log", seen)
 	}
 }
