@@ -162,6 +162,9 @@ func (e *Explanation) compare(r *enginelog.Report, found *lookup.Result, req cal
 	if f := r.Failure; f != nil && f.Kind == enginelog.OutOfMemory && f.Stage != "start" && !f.Host && res.Verdict == calc.Fits {
 		e.note("the plan fits where the engine failed: what the log shows to be missing was taken off the memory for the suggestions")
 	}
+	if slices.ContainsFunc(r.Actual, func(a enginelog.Actual) bool { return strings.HasPrefix(a.Name, "draft ") }) {
+		e.note("the log has a draft model beside the main one; the plan is of the main one")
+	}
 	for _, a := range res.Assumed {
 		e.note("assumed %s = %s (%s)", a.Field, a.Value, a.Why)
 	}

@@ -88,6 +88,11 @@ func (r *Report) Load(given engine.Load) engine.Load {
 			flags[k] = v
 		}
 	}
+	// llama.cpp's whole context follows from that of a sequence; where it does
+	// not, sequences share it.
+	if flags["n_ctx"] == l.ContextTokens*max(1, l.Sequences) || given.ContextTokens > 0 {
+		delete(flags, "n_ctx")
+	}
 	for k, v := range given.Flags {
 		flags[k] = v
 	}

@@ -82,7 +82,7 @@ var failures = []rule{
 			r.fail(Failure{Kind: DoesNotStart, Stage: r.now("start"), Cause: clip(m[1] + ": " + m[2])})
 		}
 	}),
-	on(`(?:GGML_ASSERT\(|panic: |fatal error: |error while handling argument|exiting due to ).*`, func(r *reading, m []string) {
+	on(`(?:GGML_ASSERT\(|panic: |fatal error: |error while handling argument|error: invalid argument: |exiting due to ).*`, func(r *reading, m []string) {
 		if r.byBuffer() && !r.Started {
 			r.fail(Failure{Kind: DoesNotStart, Stage: r.now("start"), Cause: clip(m[0])})
 		}

@@ -13,6 +13,7 @@ var llamaLog = format{
 	engine: "llama.cpp",
 	marks: []string{
 		"llama_", "load_tensors:", "ggml_", "llm_load", "print_info:", "sched_reserve:", "llama-server", "buffer size =", "gguf_init",
+		"error while handling argument", "error: invalid argument: -",
 		"source=server.go", "source=sched.go", "source=device.go", "source=ggml.go", "ollama", "model requires more system memory",
 	},
 	rules: append(llamaSettings, append(llamaMemory, append(llamaFailures, ollamaRules...)...)...),

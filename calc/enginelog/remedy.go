@@ -6,7 +6,7 @@ import "fmt"
 // weights may have.
 var shares = map[string]string{"vllm": "gpu_memory_utilization", "sglang": "mem_fraction_static", "tgi": "cuda_memory_fraction", "tensorrt-llm": "free_gpu_memory_fraction"}
 
-// Remedy says what to change after the failure, "" for none. The same words
+// Remedy says what to change after the failure, "" without one. The same words
 // mean opposite things at different stages: a pool that is too small wants a
 // larger share of the device, a device that ran out beside it a smaller one.
 func (r *Report) Remedy() string {
@@ -19,8 +19,8 @@ func (r *Report) Remedy() string {
 		return "take another port, or stop the process that has this one"
 	case f.Kind == BadModel:
 		return "check the path and that this version of the engine knows the architecture"
-	case f.Kind != OutOfMemory:
-		return ""
+	case f.Kind == DoesNotStart:
+		return "correct what the engine's own message names, and check that this version of it has the options that it was given"
 	case f.Host:
 		return "free system memory, or take a smaller quantization or a shorter context"
 	case r.byBuffer():

@@ -10,20 +10,36 @@ import (
 )
 
 // Suggest returns changes that were planned and fit, for the failure of the
-// log: first the share of the device that its pool may have, then those of the
-// plan. A plan that fits where the engine failed is asked again with as much
+// log: first what the engine says itself, then the share of the device that its
+// pool may have, then those of the plan. A plan that fits where the engine failed is asked again with as much
 // less memory as makes it lack what the log shows to be missing.
 func (r *Report) Suggest(req calc.Request, res *calc.Result) []calc.Suggestion {
 	f := r.Failure
 	if f == nil || f.Kind != OutOfMemory || f.Host || len(req.Hardware.Devices) == 0 {
 		return res.Suggestions
 	}
-	out := r.suggestShare(req, res)
+	out := append(r.suggestContext(req), r.suggestShare(req, res)...)
 	more := res.Suggestions
 	if res.Verdict == calc.Fits && f.Stage != "start" {
 		more = r.suggestWithLess(req, res)
 	}
 	return append(out, more...)
+}
+
+// suggestContext returns the context that the engine itself says would fit,
+// unless the plan is sure that it does not.
+func (r *Report) suggestContext(req calc.Request) []calc.Suggestion {
+	n := r.Failure.Fits
+	if n <= 0 || n >= req.Load.ContextTokens {
+		return nil
+	}
+	req.Load.ContextTokens = n
+	p, err := calc.Size(req)
+	if err != nil || p.Verdict == calc.DoesNotFit {
+		return nil
+	}
+	return []calc.Suggestion{{Change: fmt.Sprintf("shorten the context to %d tokens, as the engine itself says", n),
+		Arguments: map[string]any{"context_tokens": n}, Required: p.Totals.Required, Fits: true}}
 }
 
 // highest is the largest share that is suggested: drivers and contexts take
