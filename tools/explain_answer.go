@@ -116,8 +116,15 @@ func newExplanation(r *enginelog.Report) *Explanation {
 			Kind: f.Kind, Stage: f.Stage, Cause: clean(f.Cause), ShortBy: int64(f.Short), Fits: f.Fits, Remedy: r.Remedy(), Line: f.Line,
 		}
 	}
-	if len(r.Actual) == 0 {
+	switch {
+	case len(r.Actual) > 0:
+	case r.Engine == "llama.cpp":
+		out.note("the log has no line that says what memory was taken: llama-server prints its buffers with -lv 4")
+	default:
 		out.note("the log has no line that says what memory was taken")
+	}
+	if r.Failure == nil && !r.Started {
+		out.note("the log shows neither a failure nor that the engine became ready: it may end too early")
 	}
 	return out
 }

@@ -77,7 +77,7 @@ var failures = []rule{
 		}
 		r.fail(Failure{Kind: BadModel, Stage: "load", Cause: "the engine could not read the model: " + clip(m[0])})
 	}),
-	on(`(?:^|[\])}] |: )([A-Z][A-Za-z]*(?:Error|Exception)): (.+)$`, func(r *reading, m []string) {
+	on(`(?:^|[\])}] +|: )(?:[\w.]+\.)?([A-Z][A-Za-z]*(?:Error|Exception)): (.+)$`, func(r *reading, m []string) {
 		if r.python() && !r.Started && !strings.Contains(m[2], "root cause") {
 			r.fail(Failure{Kind: DoesNotStart, Stage: r.now("start"), Cause: clip(m[1] + ": " + m[2])})
 		}

@@ -1,6 +1,10 @@
 package enginelog
 
-import "hwledger/calc/engine"
+import (
+	"fmt"
+
+	"hwledger/calc/engine"
+)
 
 // mistralLog is how mistral.rs logs; its MB are 2²⁰ bytes.
 var mistralLog = format{
@@ -10,7 +14,7 @@ var mistralLog = format{
 		on("Loading model `([^`]+)` on", func(r *reading, m []string) { r.Model, r.stage = m[1], "load" }),
 		on(`Allocating (\d+) MB for PagedAttention KV cache`, func(r *reading, m []string) {
 			r.set("KV cache pool", engine.KVCache, "", mib(m[1]))
-			r.stage = "cache"
+			r.stage = "run"
 		}),
 		on(`PagedAttention with block size (\d+) and (\d+) GPU blocks: available context length is (\d+)`, func(r *reading, m []string) {
 			r.flag("pa_block_size", count(m[1]))
@@ -19,6 +23,13 @@ var mistralLog = format{
 		on(`Num GPU blocks is 0`, func(r *reading, _ []string) {
 			r.fail(Failure{Kind: OutOfMemory, Stage: "cache", Cause: "the memory that is left for PagedAttention does not hold one block"})
 		}),
-		on(`Dummy run completed`, started),
+		on(`does not fit on the devices .*exceeds total capacity by (\d+)MB`, func(r *reading, m []string) {
+			r.fail(Failure{Kind: OutOfMemory, Stage: "load", Short: mib(m[1]),
+				Cause: fmt.Sprintf("weights and activations are %s more than the devices have", mib(m[1]))})
+		}),
+		on(`No more devices to map to`, func(r *reading, _ []string) {
+			r.fail(Failure{Kind: OutOfMemory, Stage: "load", Cause: "the layers do not fit on the devices"})
+		}),
+		on(`Dummy run completed|Server listening on|Model loaded\.`, started),
 	},
 }

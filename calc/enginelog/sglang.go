@@ -40,7 +40,7 @@ var sglangLog = format{
 				r.before = r.after + used
 			}
 			r.set("weights", engine.Weights, "", used)
-			r.stage = "cache"
+			r.stage = "run" // a pool that PyTorch cannot allocate is too large, not too small
 		}),
 		on(`KV Cache is allocated\..*#tokens: (\d+), K size: ([\d.]+) GB, V size: ([\d.]+) GB`, func(r *reading, m []string) {
 			r.pool(m[1], gib(m[2])+gib(m[3]))
@@ -49,7 +49,6 @@ var sglangLog = format{
 		on(`Mamba Cache is allocated\..*conv_state size: ([\d.]+)GB, ssm_state size: ([\d.]+)GB`, func(r *reading, m []string) {
 			r.set("recurrent states", engine.State, "", gib(m[1])+gib(m[2]))
 		}),
-		on(`Memory pool end\.|Capture (?:\w+ )*(?:cuda|CUDA) graph begin`, begin("run")),
 		on(`Capture (?:\w+ )*(?:cuda|CUDA) graph end\..*mem usage=([\d.]+) GB`, func(r *reading, m []string) { r.set("CUDA graphs", engine.Runtime, "", gib(m[1])) }),
 		on(`max_total_num_tokens=(\d+).*context_len=(\d+)`, func(r *reading, m []string) {
 			if !r.draft || r.CapacityTokens == 0 {

@@ -22,6 +22,11 @@ var tgiLog = format{
 			r.CapacityTokens = count(m[1])
 			started(r, nil)
 		}),
+		on(`KV-cache blocks: (\d+), size: (\d+)`, func(r *reading, m []string) { r.CapacityTokens = int64(bounded(number(m[1]) * number(m[2]))) }),
+		on("Not enough memory to handle `max_total_tokens=(\\d+)", func(r *reading, m []string) {
+			r.ContextTokens = count(m[1])
+			r.fail(Failure{Kind: OutOfMemory, Stage: "cache", Cause: fmt.Sprintf("the cache does not hold one sequence of %s tokens: lower max-total-tokens", m[1])})
+		}),
 		on(`Not enough memory to handle (?:(\d+) )?.*prefill tokens`, func(r *reading, m []string) {
 			r.fail(Failure{Kind: OutOfMemory, Stage: "profile", Cause: fmt.Sprintf("the warm-up prompt of %s tokens does not fit: lower max-batch-prefill-tokens", m[1])})
 		}),

@@ -26,11 +26,11 @@ var trtLog = format{
 			r.set("decoder", engine.Runtime, "", sized(m[1], m[2]))
 		}),
 		on(`Memory usage when calculating max tokens in paged kv cache: total: ([\d.]+) GiB, available: ([\d.]+) GiB`, func(r *reading, m []string) {
-			r.DeviceBytes, r.stage = gib(m[1]), "cache"
+			r.DeviceBytes, r.stage = gib(m[1]), "run"
 		}),
 		on(`Number of tokens per block: (\d+)`, func(r *reading, m []string) { r.flag("tokens_per_block", count(m[1])) }),
 		on(`Allocated ([\d.]+) GiB for max tokens in paged KV cache \((\d+)\)`, func(r *reading, m []string) {
-			r.CapacityTokens, r.stage = count(m[2]), "run"
+			r.CapacityTokens = count(m[2])
 			r.set("KV cache pool", engine.KVCache, "", gib(m[1]))
 		}),
 		on(`\bmax_seq_len=(\d+), max_num_requests=(\d+), max_num_tokens=(\d+)`, func(r *reading, m []string) {

@@ -53,14 +53,13 @@ var vllmMemory = []rule{
 	on(`activation peak memory takes ([\d.]+) ?GiB`, func(r *reading, m []string) { r.set("activation", engine.Workspace, "", gib(m[1])) }),
 	on(`(?:reserved for KV Cache is|Available KV cache memory:|\bkv_cache_size=) ?([\d.]+) ?GiB`, func(r *reading, m []string) {
 		r.set("KV cache pool", engine.KVCache, "", gib(m[1]))
-		r.stage = "cache"
+		r.stage = "run" // what fails from here on fails beside the pool
 	}),
 	on(`# (?:GPU|cuda) blocks: (\d+)`, func(r *reading, m []string) { r.CapacityTokens = count(m[1]) * vllmBlock }),
 	on(`GPU KV cache size: ([\d,]+) tokens`, func(r *reading, m []string) { r.CapacityTokens = count(m[1]) }),
 	on(`Maximum concurrency for ([\d,]+) tokens per request: ([\d.]+)x`, func(r *reading, m []string) {
 		r.ContextTokens, r.Concurrency = count(m[1]), number(m[2])
 	}),
-	on(`Capturing (?:CUDA )?(?:cuda)?graphs?`, begin("run")),
 	on(`Graph capturing finished.*took ([\d.]+) GiB`, func(r *reading, m []string) { r.set("CUDA graphs", engine.Runtime, "", gib(m[1])) }),
 	on(`Actual usage is (?:([\d.]+) GiB for weight, )?.*?([\d.]+) GiB for peak activation,(?: ([\d.]+) GiB for non-torch memory,)? and ([\d.]+) GiB for CUDAGraph`, func(r *reading, m []string) {
 		if m[1] != "" { // newer releases count weights together with what is outside PyTorch
