@@ -62,12 +62,12 @@ func (q ExplainQuery) explain(ctx context.Context, opts Options) (*Explanation, 
 	return out, nil
 }
 
-// cached is how the Hub's cache names the folder of a repository, hubName a
-// repository itself.
-var cached, hubName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`models--([\w.-]+?)--([\w.-]+?)(?:/|$)`)
+// What a log may name: a repository in the Hub's cache, a repository itself, a
+// path on this machine. No scheme, no host, no way up.
+var cached, named = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`models--(\w[\w.-]*?)--(\w[\w.-]*?)(?:/|$)`)
 }), sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[\w.-]+/[\w.-]+$`)
+	return regexp.MustCompile(`^(?:\w[\w.-]*/\w[\w.-]*|/?(?:[\w.~ -]+/)*[\w. -]+\.gguf|/(?:[\w.~ -]+/)*[\w. -]+/?)$`)
 })
 
 // loggedModel is the reference that a log's model means, "" when it is none
@@ -77,7 +77,7 @@ func loggedModel(r *enginelog.Report) string {
 	if m := cached().FindStringSubmatch(r.Model); m != nil {
 		return m[1] + "/" + m[2]
 	}
-	if strings.Contains(r.Model, "://") || !hubName().MatchString(r.Model) && !strings.HasSuffix(r.Model, ".gguf") && !strings.HasPrefix(r.Model, "/") {
+	if strings.Contains(r.Model, "..") || !named().MatchString(r.Model) {
 		return ""
 	}
 	return r.Model

@@ -127,7 +127,7 @@ llama_init_from_model: failed to initialize the context: failed to allocate buff
 // A log is text from elsewhere: no address in it is fetched, and what it says
 // is passed on without control characters.
 func TestExplainForeign(t *testing.T) {
-	for _, name := range []string{"https://192.0.2.1/x.gguf", "hf:https://192.0.2.1/x", "ollama:x", "../../etc/passwd", "local"} {
+	for _, name := range []string{"https://192.0.2.1/x.gguf", "hf:https://192.0.2.1/x", "ollama:x", "../../etc/passwd", "../x", "local", "//192.0.2.1/x.gguf", `\\192.0.2.1\x.gguf`, "https:/192.0.2.1/x.gguf"} {
 		e, r := explain(t, map[string]any{"log": "vLLM API server version 0.11.0\nmodel='" + name + "'\nValueError: \u202ea\u0007b"})
 		if e == nil || e.Predicted != nil || len(e.Notes) == 0 || !strings.Contains(strings.Join(e.Notes, " "), "give model") {
 			t.Errorf("%s: %s", name, r.Structured)
