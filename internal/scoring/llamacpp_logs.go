@@ -10,7 +10,6 @@ import (
 	"hwledger/calc/engine/llamacpp"
 	"hwledger/calc/model"
 	"hwledger/calc/quant"
-	reported "hwledger/internal/observed"
 )
 
 // planLog plans one start that a user's log shows.
@@ -164,7 +163,7 @@ func atoi(s string) int {
 func (p *logPlanner) hardware() engine.Hardware {
 	hw := engine.Hardware{Host: &engine.Device{Name: "host"}}
 	for range p.devices() {
-		hw.Devices = append(hw.Devices, engine.Device{Name: p.GPU, Vendor: reported.Vendor(p.Backend), Free: 64 * engine.GiB, Usable: 64 * engine.GiB})
+		hw.Devices = append(hw.Devices, engine.Device{Name: p.GPU, Vendor: engine.BufferVendor(p.Backend), Free: 64 * engine.GiB, Usable: 64 * engine.GiB})
 	}
 	return hw
 }

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	reported "hwledger/internal/observed"
+	"hwledger/calc/engine"
 )
 
 // logRow is one start of llama.cpp or a relative as a user's log printed it.
@@ -96,7 +96,7 @@ func sums(buffers map[string]float64) (devices, host float64, any bool) {
 	for k, v := range buffers {
 		switch {
 		case k == "CPU_REPACK" && len(buffers) > 1:
-		case reported.HostBuffer(k):
+		case engine.HostBuffer(k):
 			host += v
 		default:
 			devices += v
@@ -116,7 +116,7 @@ func (r *logRow) devices() int {
 		for k := range r.Observed.buffers(f) {
 			k, _, _ = strings.Cut(k, " ")
 			k, _, _ = strings.Cut(strings.TrimSuffix(k, "_Mapped"), "-")
-			if !reported.HostBuffer(k) && !slices.Contains(names, k) {
+			if !engine.HostBuffer(k) && !slices.Contains(names, k) {
 				names = append(names, k)
 			}
 		}
