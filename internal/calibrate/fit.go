@@ -57,7 +57,6 @@ var (
 	oldProfile   = []calibration.Release{always, v1}
 	oldOutside   = []calibration.Release{always, v1, {0, 18, 0}}
 	rocmBuilds   = []calibration.Release{always, {0, 13, 0}}
-	oldGraphs    = []calibration.Release{always, {0, 14, 0}}
 	outsideSplit = map[string][]calibration.Release{"nvidia": oldOutside, "amd": rocmBuilds}
 )
 
@@ -69,7 +68,7 @@ var terms = []term{
 	{vllm.Communicators, engine.MiB, outsideSplit, communicators},
 	{vllm.Context, engine.MiB, nil, deviceContext},
 	{vllm.Collectives, engine.MiB, nil, collectives},
-	{vllm.GraphRate, engine.KiB, map[string][]calibration.Release{"nvidia, dense": oldGraphs, "nvidia, experts": oldGraphs, "nvidia, MXFP4 experts": oldGraphs}, func(s *start, _ *calibration.Table) (string, string, float64, bool) {
+	{vllm.GraphRate, engine.KiB, nil, func(s *start, _ *calibration.Table) (string, string, float64, bool) {
 		return graphs(s, s.Graphs)
 	}},
 	{vllm.GraphEstimate, engine.KiB, nil, func(s *start, _ *calibration.Table) (string, string, float64, bool) {

@@ -1,6 +1,8 @@
 package vllm
 
 import (
+	"strings"
+
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/calibration"
 )
@@ -36,9 +38,13 @@ func Class(d *engine.Device) string {
 }
 
 // GraphClass is Class with what decides how large graphs are: experts, and
-// experts of MXFP4, have more kernels in a layer.
+// experts of MXFP4, have more kernels in a layer. A100s took three to four
+// times what other cards took for the same models with the same release.
 func GraphClass(d *engine.Device, experts, mx bool) string {
 	c := Class(d)
+	if c == "nvidia" && isA100(d) {
+		c = "nvidia A100"
+	}
 	switch {
 	case mx:
 		c += ", MXFP4 experts"
@@ -62,6 +68,11 @@ func Release(s string) [3]int {
 func BudgetsGraphs(s string) bool {
 	v, _ := parseVersion(s)
 	return v.atLeast(budgetedGraphs)
+}
+
+// isA100 reports a device that is named as an A100.
+func isA100(d *engine.Device) bool {
+	return d != nil && strings.Contains(strings.ToLower(d.Name), "a100")
 }
 
 // smallCard is below what servers' cards have (an A100 of 40 GB has 39.4 GiB);

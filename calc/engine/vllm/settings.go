@@ -166,7 +166,7 @@ func (s *settings) batchDefaults(load engine.Load, r *reader, u *engine.Usage) {
 		// pull request 57378).
 		why = "default where NVML reports no memory, as on devices that share the host's"
 	}
-	if d == nil || !unread && d.Total >= 70*engine.GiB && !strings.Contains(strings.ToLower(d.Name), "a100") {
+	if d == nil || !unread && d.Total >= 70*engine.GiB && !isA100(d) {
 		why = "default for devices of 70 GiB and more"
 		if d == nil {
 			why = "no hardware given; default for devices of 70 GiB and more"
