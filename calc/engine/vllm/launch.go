@@ -36,7 +36,7 @@ var elsewhere = map[string]string{
 // planned.
 func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 	u := &engine.Usage{}
-	s, err := resolve(l.Model, l.Load, l.Hardware, u)
+	s, err := e.resolve(l.Model, l.Load, l.Hardware, u)
 	if err != nil {
 		return nil, err
 	}
