@@ -169,8 +169,11 @@ func TestCommandDoesWhatWasPlanned(t *testing.T) {
 		if !d.Within() {
 			t.Errorf("%s: the server logs %s, planned were %s", d.Name, d.Actual, d.Predicted)
 		}
+		if d.Name == "KV cache" && d.Actual != d.Predicted {
+			t.Errorf("the server logs a cache of %d bytes, planned were %d", d.Actual, d.Predicted)
+		}
 	}
-	if !seen["weights"] || !seen["kv_cache"] || !seen["workspace"] {
+	if !seen["weights"] || !seen["KV cache"] || !seen["compute buffer"] {
 		t.Errorf("read only %v of the log", seen)
 	}
 }

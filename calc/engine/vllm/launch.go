@@ -44,7 +44,7 @@ var cacheOptions = map[string]string{
 // planned.
 func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 	u := &engine.Usage{}
-	s, err := resolve(l.Model, l.Load, l.Hardware, u)
+	s, err := e.resolve(l.Model, l.Load, l.Hardware, u)
 	if err != nil {
 		return nil, err
 	}

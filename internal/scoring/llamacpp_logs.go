@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"encoding/json"
@@ -8,10 +8,8 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/llamacpp"
-	"hwledger/calc/lookup/catalog"
 	"hwledger/calc/model"
 	"hwledger/calc/quant"
-	reported "hwledger/internal/observed"
 )
 
 // planLog plans one start that a user's log shows.
@@ -32,11 +30,21 @@ func planLog(l *line, ms *models) entry {
 		p.engine = llamacpp.New()
 	case "ollama":
 		p.engine = llamacpp.Ollama()
+		if _, dated := r.release(); dated && r.before(ollamaPinned) {
+			p.engine = llamacpp.New() // what it vendored that day
+		}
+	case "ik_llama.cpp":
+		e.Skipped = "ik_llama.cpp, an engine with rules of its own"
+		return e
 	default:
 		if p.engine = logEngine(&r); p.engine == nil {
 			e.Skipped = "no engine for " + r.Engine
 			return e
 		}
+	}
+	if strings.Contains(r.Version, "ipex-llm") {
+		e.Skipped = "a fork of llama.cpp with rules of its own"
+		return e
 	}
 	if _, idle := r.Observed.number("idle_current_gb"); strings.Contains(r.Evidence, "estimate") && !idle {
 		e.Skipped = "an engine's estimate, not a measurement"
@@ -54,82 +62,6 @@ func planLog(l *line, ms *models) entry {
 		p.run()
 	}
 	return e
-}
-
-// matchLog finds the model of a log by its name when the shape that the log
-// printed agrees, else by that shape alone when only one shape fits.
-func matchLog(r *logRow, ms *models) (f *found, why string) {
-	f = ms.find(r.Model)
-	if f.err == nil {
-		if diff := r.differs(f.m); diff == "" {
-			return f, ""
-		} else {
-			why = "the model found by name differs in " + diff
-		}
-	} else {
-		why = "no known model is named so"
-	}
-	if r.Layers == nil || r.Arch == "" {
-		return nil, why
-	}
-	var same *found
-	err := catalog.All(func(x *catalog.Entry) bool {
-		c := ms.find(x.ID)
-		if c.err != nil || r.differs(c.m) != "" {
-			return true
-		}
-		if same != nil && !alike(same.m, c.m) {
-			same, why = nil, "the shape in the log fits several models"
-			return false
-		}
-		if same == nil {
-			same = c
-		}
-		return true
-	})
-	if err != nil || same == nil {
-		return nil, why
-	}
-	return same, ""
-}
-
-// alike reports models whose memory is the same.
-func alike(a, b *model.Model) bool {
-	return a.Arch == b.Arch && a.Hidden == b.Hidden && a.Vocab == b.Vocab && len(a.Layers) == len(b.Layers) && a.Count().Total == b.Count().Total
-}
-
-// differs names the first printed fact that a model does not have.
-func (r *logRow) differs(m *model.Model) string {
-	is := func(p *int64, n int64) bool { return p == nil || *p == 0 || *p == n }
-	layers := int64(len(m.Layers))
-	if r.Arch != "" && m.Arch != "" && !strings.EqualFold(r.Arch, m.Arch) {
-		return "architecture"
-	}
-	if !is(r.Layers, layers) && !is(r.Layers, layers+int64(len(m.MTPLayers))) {
-		return "layers"
-	}
-	if !is(r.Hidden, m.Hidden) {
-		return "hidden size"
-	}
-	if !is(r.Vocab, m.Vocab) {
-		return "vocabulary"
-	}
-	heads, kv, experts := int64(0), int64(0), int64(0)
-	for i := range m.Layers {
-		experts = max(experts, m.Layers[i].FFN.Experts)
-		for _, x := range m.Layers[i].Mixers {
-			if a, ok := x.(*model.Attention); ok {
-				heads, kv = max(heads, a.Heads), max(kv, a.KVHeads)
-			}
-		}
-	}
-	if heads > 0 && (!is(r.Heads, heads) || !is(r.KVHeads, kv)) {
-		return "heads"
-	}
-	if !is(r.Experts, experts) {
-		return "experts"
-	}
-	return ""
 }
 
 // logPlanner plans a log's row and compares.
@@ -193,12 +125,27 @@ func (p *logPlanner) load() (engine.Load, engine.Hardware) {
 			f[flag] = v
 		}
 	}
+	if _, given := f["kv_unified"]; !given && seqs == autoSlots && !p.before(autoSlotsSince) {
+		f["kv_unified"] = true
+		p.remark("4 slots are llama-server's own choice, which shares one cache")
+	}
 	return l, p.hardware()
 }
 
+// autoSlots is how many slots llama-server takes when not told, since builds
+// of the end of 2025; they share one cache.
+const (
+	autoSlots      = 4
+	autoSlotsSince = 7400
+)
+
+// ollamaPinned is the build since which Ollama starts a llama.cpp of its own
+// choice and no longer one that it vendored.
+const ollamaPinned = 9900
+
 // before reports a build older than n.
-func (p *logPlanner) before(n int) bool {
-	version, _ := p.release()
+func (r *logRow) before(n int) bool {
+	version, _ := r.release()
 	m := buildHint.FindStringSubmatch(version)
 	return m != nil && atoi(m[1]) < n
 }
@@ -216,7 +163,7 @@ func atoi(s string) int {
 func (p *logPlanner) hardware() engine.Hardware {
 	hw := engine.Hardware{Host: &engine.Device{Name: "host"}}
 	for range p.devices() {
-		hw.Devices = append(hw.Devices, engine.Device{Name: p.GPU, Vendor: reported.Vendor(p.Backend), Free: 64 * engine.GiB, Usable: 64 * engine.GiB})
+		hw.Devices = append(hw.Devices, engine.Device{Name: p.GPU, Vendor: engine.BufferVendor(p.Backend), Free: 64 * engine.GiB, Usable: 64 * engine.GiB})
 	}
 	return hw
 }
@@ -234,6 +181,7 @@ func (p *logPlanner) run() {
 	p.compareCaches(u)
 	p.compareWeights(u, l.Weights)
 	p.compareCompute(u, len(hw.Devices))
+	p.compareTotal(u, l.Weights)
 	if len(p.Measures) == before {
 		p.Skipped = "no figure of it can be compared: the context or the file type is not in the log"
 	}
@@ -260,8 +208,19 @@ func (p *logPlanner) unlogged(u *engine.Usage, l engine.Load, hw engine.Hardware
 			return v
 		}
 	}
+	if p.m.Arch == "deepseek2" {
+		x := l
+		x.Version = expandedBuild
+		if v, err := p.engine.Plan(p.m, x, hw); err == nil && off(v) <= printMiB {
+			p.remark("planned with keys and values by head, as older files keep them, which its cache shows")
+			return v
+		}
+	}
 	return u
 }
+
+// expandedBuild is the last build that knew no other latent attention.
+const expandedBuild = "b5129"
 
 // printMiB is what two decimals of a printed MiB hide, over a few buffers.
 const printMiB = 0.02
@@ -326,7 +285,7 @@ func (p *logPlanner) compareWeights(u *engine.Usage, weights string) {
 	}
 	devices, host, any := sums(p.Observed.buffers("model_buffer_mib"))
 	switch {
-	case !any:
+	case !any || strings.EqualFold(p.Backend, "hexagon"):
 	case p.hostExperts() || p.GPULayers == nil && devices > 0 && host > devices:
 		p.add("weights, devices and host", "", devices+host, termsOf(u, engine.Weights, "", every), printMiB)
 	case p.devices() == 0:
@@ -342,7 +301,14 @@ func (p *logPlanner) compareWeights(u *engine.Usage, weights string) {
 func (p *logPlanner) compareCompute(u *engine.Usage, n int) {
 	buffers := p.Observed.buffers("compute_buffer_mib")
 	devices, host, any := sums(buffers)
-	if !any || p.Ctx == nil {
+	switch _, several := buffers["all GPUs"]; {
+	case !any || p.Ctx == nil || several:
+		return // no context, or a sum over devices that the log does not count
+	case p.vague():
+		p.remark("compute buffers are not compared: a year does not say the build")
+		return
+	case strings.EqualFold(p.Backend, "hexagon"):
+		p.remark("compute buffers are not compared: the Hexagon backend runs a part of the graph")
 		return
 	}
 	figure := "compute, one device"
@@ -364,4 +330,35 @@ func (p *logPlanner) compareCompute(u *engine.Usage, n int) {
 	if host > 0 {
 		p.add("compute on the host", "", host, termsOf(u, engine.Workspace, "Compute buffer", onHost), printMiB)
 	}
+}
+
+// compareTotal compares what devices hold in all: weights, caches, states and
+// compute buffers, where the log prints each of them and the file type has one
+// known mix.
+func (p *logPlanner) compareTotal(u *engine.Usage, weights string) {
+	model, _, any1 := sums(p.Observed.buffers("model_buffer_mib"))
+	cache, _, any2 := sums(p.Observed.buffers("kv_buffer_mib"))
+	compute, _, any3 := sums(p.Observed.buffers("compute_buffer_mib"))
+	if total, ok := p.kv(); ok && !any2 {
+		cache, any2 = total, true
+	}
+	offloaded := p.GPULayers != nil && *p.GPULayers > int64(len(p.m.Layers))
+	if !any1 || !any2 || !any3 || model == 0 || compute == 0 || weights == "" || !offloaded || p.Ctx == nil || p.hostExperts() || p.vague() ||
+		strings.Contains(p.Completeness, "partial") || strings.EqualFold(p.Backend, "hexagon") {
+		return
+	}
+	state, _ := p.Observed.number("recurrent_mib")
+	var mid, low, high float64
+	for i := range u.Terms {
+		t := &u.Terms[i]
+		if len(t.On) == 0 || t.Category == engine.Runtime || t.Category == engine.Workspace && t.Name != "Compute buffer" {
+			continue
+		}
+		l, h := t.Range()
+		n := float64(len(t.On)) / mib
+		mid, low, high = mid+n*float64(t.Bytes), low+n*float64(l), high+n*float64(h)
+	}
+	p.add("total on devices", "", model+cache+state+compute, mid, printMiB)
+	m := &p.Measures[len(p.Measures)-1]
+	m.Low, m.High, m.Ranged = low, high, true
 }

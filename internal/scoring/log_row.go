@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"encoding/json"
@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	reported "hwledger/internal/observed"
+	"hwledger/calc/engine"
 )
 
 // logRow is one start of llama.cpp or a relative as a user's log printed it.
@@ -19,12 +19,12 @@ type logRow struct {
 	Arch    string
 	Quant   string
 
-	Layers  *int64 `json:"n_layer"`
-	Heads   *int64 `json:"n_head"`
-	KVHeads *int64 `json:"n_head_kv"`
-	Hidden  *int64 `json:"n_embd"`
-	Experts *int64 `json:"n_expert"`
-	Vocab   *int64 `json:"n_vocab"`
+	Layers  count `json:"n_layer"`
+	Heads   count `json:"n_head"`
+	KVHeads count `json:"n_head_kv"`
+	Hidden  count `json:"n_embd"`
+	Experts count `json:"n_expert"`
+	Vocab   count `json:"n_vocab"`
 
 	Ctx       *int64
 	NSeqMax   *int64   `json:"n_seq_max"`
@@ -37,6 +37,20 @@ type logRow struct {
 	FileGiB   *float64 `json:"file_size_gib"`
 
 	Observed logFigures
+}
+
+// count is a number that a log prints once for all layers; nil when it prints
+// several ("2 on 6 layers, 0 elsewhere") or none.
+type count struct{ *int64 }
+
+// UnmarshalJSON reads a number and takes all else for unknown.
+func (c *count) UnmarshalJSON(raw []byte) error {
+	c.int64 = nil
+	var n int64
+	if json.Unmarshal(raw, &n) == nil && n > 0 {
+		c.int64 = &n
+	}
+	return nil
 }
 
 // logFigures are the figures of a log: numbers, or numbers for each buffer.
@@ -82,7 +96,7 @@ func sums(buffers map[string]float64) (devices, host float64, any bool) {
 	for k, v := range buffers {
 		switch {
 		case k == "CPU_REPACK" && len(buffers) > 1:
-		case reported.HostBuffer(k):
+		case engine.HostBuffer(k):
 			host += v
 		default:
 			devices += v
@@ -102,7 +116,7 @@ func (r *logRow) devices() int {
 		for k := range r.Observed.buffers(f) {
 			k, _, _ = strings.Cut(k, " ")
 			k, _, _ = strings.Cut(strings.TrimSuffix(k, "_Mapped"), "-")
-			if !reported.HostBuffer(k) && !slices.Contains(names, k) {
+			if !engine.HostBuffer(k) && !slices.Contains(names, k) {
 				names = append(names, k)
 			}
 		}
@@ -149,6 +163,35 @@ func (r *logRow) rollback() int64 {
 // 2023-01; between them builds are taken to come evenly.
 var builds = []struct{ month, build int }{{6, 700}, {12, 1750}, {24, 4400}, {36, 7600}, {44, 10700}}
 
+var (
+	ikThread   = regexp.MustCompile(`^ik-(\d{2,4})-`)
+	inBrackets = regexp.MustCompile(`\(([^()]*)\)`)
+	shapeHint  = regexp.MustCompile(`([\w.-]*\d[\w.-]*) (shape|family|class)`)
+	slashHint  = regexp.MustCompile(`([\d.]+)/[\d.]+(-|\b)`)
+	fileWords  = regexp.MustCompile(`(?i)\.gguf\b|\b(ud[-_ ]?)?(i?q\d_?k?(_?(xxs|xs|nl|xl|s|m|l))?|i?q\d[_\d]*|bf16|f16|mxfp4|qat|ud)\b|\b\d+-layer\b|\b(class|family|variant|nvidia)\b`)
+)
+
+// names are what a log's text may call its model, most likely first: without
+// file endings and types of weights, then what it says in brackets.
+func (r *logRow) names() []string {
+	var out []string
+	add := func(s string) {
+		s = strings.Trim(fileWords.ReplaceAllString(strings.ReplaceAll(s, "_K", "k"), " "), " -_,")
+		s = strings.Join(strings.FieldsFunc(s, func(c rune) bool { return c == ' ' || c == '-' || c == ',' }), "-")
+		if s != "" && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	bare := inBrackets.ReplaceAllString(r.Model, "")
+	out = append(out, r.Model)
+	bare = slashHint.ReplaceAllString(bare, "$1$2")
+	add(bare)
+	for _, m := range shapeHint.FindAllStringSubmatch(r.Model, -1) {
+		add(m[1])
+	}
+	return out
+}
+
 // release returns the build to plan with and whether it was only guessed from
 // a date.
 func (r *logRow) release() (version string, guessed bool) {
@@ -157,7 +200,18 @@ func (r *logRow) release() (version string, guessed bool) {
 	}
 	text := r.Version
 	if text == "" && threadHint.MatchString(r.Notes) {
-		text = "2025-05" // that archive ends in mid-2025
+		text = "2025-05" // that archive ends in mid-2025; its thread 264 is of 2025-03-18
+		if m := ikThread.FindStringSubmatch(r.ID); m != nil && atoi(m[1]) < 300 {
+			text = "2025-03"
+		}
+	}
+	if m := ollamaHint.FindStringSubmatch(text); m != nil && strings.EqualFold(r.Engine, "ollama") {
+		minor, _ := strconv.Atoi(m[1])
+		for _, x := range ollamaReleases {
+			if minor >= x.minor {
+				text = x.month
+			}
+		}
 	}
 	m := dateHint.FindStringSubmatch(text)
 	if m == nil {
@@ -178,6 +232,24 @@ func (r *logRow) release() (version string, guessed bool) {
 	return "", true
 }
 
+// ollamaReleases are the months of Ollama's releases 0.minor.
+var ollamaReleases = []struct {
+	minor int
+	month string
+}{{1, "2024-01"}, {2, "2024-07"}, {3, "2024-09"}, {4, "2024-11"}, {5, "2025-01"}, {6, "2025-04"}, {7, "2025-05"}, {9, "2025-06"}, {10, "2025-07"}, {11, "2025-08"}, {12, "2025-10"}, {13, "2025-12"}}
+
+var ollamaHint = regexp.MustCompile(`\b0\.(\d{1,2})\.[\dx]`)
+
+// vague reports a log that names a year and no month or build: rules changed
+// several times within each.
+func (r *logRow) vague() bool {
+	if buildHint.MatchString(r.Version) {
+		return false
+	}
+	m := dateHint.FindStringSubmatch(r.Version)
+	return m != nil && m[2] == ""
+}
+
 // flashDefault is the build since which flash attention is on where it can be.
 const flashDefault = 6325
 
@@ -190,7 +262,10 @@ func (r *logRow) weights() string {
 			return "" // a mix of its maker
 		}
 		if m := quantHint.FindStringSubmatch(text); m != nil {
-			return strings.ToUpper(m[2])
+			if t := strings.ToUpper(m[2]); t != "MXFP4" {
+				return t
+			}
+			return "MXFP4_MOE" // the file type; its other tensors are Q8_0
 		}
 	}
 	return ""

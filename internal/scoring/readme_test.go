@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ var update = flag.Bool("update", false, "write the accuracy tables of README.md"
 func TestREADME(t *testing.T) {
 	const path, begin, end = "../../README.md", "<!-- accuracy:begin -->\n", "<!-- accuracy:end -->"
 	var out, problems bytes.Buffer
-	if code := run([]string{"--markdown", "../../testdata/observations/vllm.jsonl", "../../testdata/llamacpp/engine_reported.jsonl.gz",
+	if code := Run([]string{"--markdown", "../../testdata/observations/vllm.jsonl", "../../testdata/llamacpp/engine_reported.jsonl.gz",
 		"../../testdata/llamacpp/quantize_reported.jsonl.gz"}, &out, &problems); code != 0 {
 		t.Fatal(problems.String())
 	}
@@ -32,7 +32,7 @@ func TestREADME(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatal("the tables in README.md are out of date: go test ./internal/accuracy -run README -update")
+		t.Fatal("the tables in README.md are out of date: go test ./internal/scoring -run README -update")
 	}
 	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 		t.Fatal(err)

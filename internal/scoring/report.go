@@ -1,10 +1,11 @@
-package main
+package scoring
 
 import (
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -69,7 +70,7 @@ func summarise(rows []result) report {
 		}
 	}
 	for k := range figures {
-		for _, tier := range []string{"A", "B"} {
+		for _, tier := range []string{"A", "B", sglangTier} {
 			if s := column(rows, k, tier, false); s.N > 0 {
 				rep.Summary = append(rep.Summary, s)
 			}
@@ -184,6 +185,18 @@ func (rep *report) text(w io.Writer) error {
 	if err := table(w, rep.Distinct); err != nil {
 		return err
 	}
+	unscored := map[string][]string{}
+	for i := range rep.Rows {
+		if r := &rep.Rows[i]; r.Unscored != "" {
+			unscored[r.Unscored] = append(unscored[r.Unscored], r.ID)
+		}
+	}
+	if len(unscored) > 0 {
+		fmt.Fprint(w, "\nplanned, but without a total to compare\n")
+	}
+	for _, why := range slices.Sorted(maps.Keys(unscored)) {
+		fmt.Fprintf(w, "  %s: %d (%s)\n", why, len(unscored[why]), strings.Join(unscored[why], ", "))
+	}
 	slices.SortFunc(skipped, func(a, b *result) int { return cmp.Or(cmp.Compare(a.Skipped, b.Skipped), cmp.Compare(a.ID, b.ID)) })
 	fmt.Fprint(w, "\nskipped\n")
 	for _, r := range skipped {
@@ -248,6 +261,9 @@ func writeCompact(w io.Writer, rows []row) error {
 			continue
 		}
 		r.Notes = r.hints().text(r.Notes)
+		if strings.HasPrefix(r.Source, "public code index") {
+			r.Source = ""
+		}
 		r.GPU, _, _ = strings.Cut(r.GPU, " (size")
 		if i := strings.LastIndexByte(r.Model, '('); i > 0 {
 			r.Model = strings.TrimSpace(r.Model[:i])

@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"cmp"
@@ -144,21 +144,42 @@ func (ms *models) find(name string) *found {
 
 func (ms *models) search(name string) *found {
 	bare := name[strings.LastIndexByte(name, '/')+1:]
+	var broken *found // the repository itself, when its configuration is of no use
 	for _, n := range ms.names {
-		if strings.EqualFold(n, name) || !strings.Contains(name, "/") && strings.EqualFold(n[strings.IndexByte(n, '/')+1:], name) {
-			return ms.load(n, true)
-		}
-	}
-	for _, n := range ms.names {
-		if strings.EqualFold(n[strings.IndexByte(n, '/')+1:], bare) && !keyOf(n).quant {
-			return ms.load(n, true)
+		same := strings.EqualFold(n, name) || !strings.Contains(name, "/") && strings.EqualFold(n[strings.IndexByte(n, '/')+1:], name)
+		if same || strings.EqualFold(n[strings.IndexByte(n, '/')+1:], bare) && !keyOf(n).quant {
+			f := ms.load(n, true)
+			if f.err == nil {
+				return f
+			}
+			broken = f
 		}
 	}
 	if a := aliases[strings.ToLower(bare)]; a != "" {
 		return ms.load(a, false)
 	}
+	for _, n := range ms.relatives(name) {
+		if f := ms.load(n, false); f.err == nil {
+			return f
+		} else if broken == nil {
+			broken = f
+		}
+	}
+	if broken != nil {
+		return broken
+	}
+	return &found{err: model.Errorf(model.ModelNotFound, "model", "no known model is named like %q", name)}
+}
+
+// relatives lists the models of the same family, size and version, the
+// likeliest first.
+func (ms *models) relatives(name string) []string {
+	type scored struct {
+		name  string
+		score int
+	}
 	want := keyOf(name)
-	best, score := "", -1
+	var all []scored
 	for _, k := range ms.keys {
 		if k.base != want.base {
 			continue
@@ -177,14 +198,14 @@ func (ms *models) search(name string) *found {
 		if k.quant {
 			n -= 4 // a base model says more about shapes than another quantization
 		}
-		if best == "" || n > score || n == score && k.name < best {
-			best, score = k.name, n
-		}
+		all = append(all, scored{k.name, n})
 	}
-	if best == "" {
-		return &found{err: model.Errorf(model.ModelNotFound, "model", "no known model is named like %q", name)}
+	slices.SortFunc(all, func(a, b scored) int { return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.name, b.name)) })
+	out := make([]string, len(all))
+	for i := range all {
+		out[i] = all[i].name
 	}
-	return ms.load(best, false)
+	return out
 }
 
 func (ms *models) load(name string, exact bool) *found {
@@ -217,9 +238,15 @@ func fromFile(path string) (*model.Model, error) {
 	var rec struct {
 		Config  json.RawMessage `json:"config"`
 		Context int64           `json:"context_length"`
+		Pruned  []string        `json:"config_pruned"`
 	}
 	if err := json.Unmarshal(raw, &rec); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, what := range rec.Pruned {
+		if strings.HasPrefix(what, "quantization_config.") {
+			return nil, fmt.Errorf("%s: a part of quantization_config was cut off, how its weights are stored is not known", path)
+		}
 	}
 	if len(rec.Config) > 0 {
 		raw = rec.Config

@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"bufio"
@@ -34,6 +34,7 @@ type row struct {
 	Eager        bool     `json:"enforce_eager,omitempty"`
 	BlockSize    int64    `json:"block_size,omitempty"`
 	Observed     observed `json:"observed"`
+	Source       string   `json:"source,omitempty"`
 	Notes        string   `json:"notes,omitempty"`
 	Tier         string   `json:"tier,omitempty"`
 	line         int
@@ -52,6 +53,11 @@ type observed struct {
 	Activation  *float64 `json:"peak_activation_gib,omitempty"`
 	NonTorch    *float64 `json:"non_torch_gib,omitempty"`
 	NonKV       *float64 `json:"total_non_kv_gib,omitempty"`
+	Estimate    *float64 `json:"cudagraph_estimate_gib,omitempty"` // vLLM's own, before it captures
+	Before      *float64 `json:"before_gib,omitempty"`             // outside PyTorch at the first reading
+	K           *float64 `json:"sglang_k_gb,omitempty"`            // SGLang prints GiB as GB
+	V           *float64 `json:"sglang_v_gb,omitempty"`
+	KeysValues  *float64 `json:"sglang_kv_gb,omitempty"`
 	OneRequest  *float64 `json:"kv_needed_for_one_max_len_request_gib,omitempty"`
 }
 
@@ -71,9 +77,34 @@ func readRows(r io.Reader, file string) ([]row, error) {
 			v = row{ID: fmt.Sprintf("%s:%d", file, n), parseFailure: err}
 		}
 		v.line, v.file = n, file
+		v.fromNotes()
 		out = append(out, v)
 	}
 	return out, sc.Err()
+}
+
+var (
+	estimateNote = regexp.MustCompile(`CUDA-graph estimate ([\d.]+) GiB`)
+	beforeNote   = regexp.MustCompile(`snapshot at worker init:[^;]*non_torch_memory=([\d.]+)GiB`)
+	githubSource = regexp.MustCompile(`^https://github\.com/([\w.-]+/[\w.-]+)`)
+	issueID      = regexp.MustCompile(`^iss-vllm(\d{3,6})\b`)
+)
+
+// fromNotes moves figures that a record keeps in words to their fields, and
+// shortens where it is from to the publisher.
+func (r *row) fromNotes() {
+	figure := func(to **float64, re *regexp.Regexp) {
+		if m := re.FindStringSubmatch(r.Notes); m != nil && *to == nil {
+			if f, err := strconv.ParseFloat(m[1], 64); err == nil {
+				*to = &f
+			}
+		}
+	}
+	figure(&r.Observed.Estimate, estimateNote)
+	figure(&r.Observed.Before, beforeNote)
+	if m := githubSource.FindStringSubmatch(r.Source); m != nil {
+		r.Source = m[1]
+	}
 }
 
 // hints are settings that a log's notes name in words and the fields of a row
@@ -189,13 +220,36 @@ func (r *row) heldGiB() float64 {
 	return *r.Observed.Weights + *r.Observed.KV
 }
 
-// release returns the version to plan with. A log without one tells by its
-// figures: up to v0.20 the logged tokens of a hybrid were not concurrency ×
-// max_model_len.
+// issueReleases are the releases that were current when vLLM's issues and pull
+// requests of these numbers were opened.
+var issueReleases = []struct {
+	number  int
+	release string
+}{
+	{0, "0.2.7"}, {2500, "0.3.3"}, {3900, "0.4.2"}, {5300, "0.5.4"}, {8400, "0.6.3"}, {10400, "0.6.6"}, {12500, "0.7.3"}, {15000, "0.8.5"},
+	{18900, "0.9.2"}, {21600, "0.10.0"}, {23200, "0.10.2"}, {26100, "0.11.0"}, {28900, "0.11.1"}, {29900, "0.12.0"}, {31000, "0.13.0"},
+	{32700, "0.14.1"}, {33500, "0.15.1"}, {35500, "0.17.0"}, {38500, "0.19.0"}, {41500, "0.21.0"},
+}
+
+// release returns the version to plan with. A log without one tells by the
+// number of the issue that it is from; else by its figures: up to v0.20 the
+// logged tokens of a hybrid were not concurrency × max_model_len.
 func (r *row) release() string {
 	o := &r.Observed
+	issue := 0
+	if m := issueID.FindStringSubmatch(r.ID); m != nil {
+		issue, _ = strconv.Atoi(m[1])
+	}
 	switch {
 	case r.Version != "":
+	case issue > 0:
+		at := issueReleases[0].release
+		for _, x := range issueReleases {
+			if issue >= x.number {
+				at = x.release
+			}
+		}
+		return at
 	case strings.Contains(r.WeightsDType, "Marlin weight-only"):
 		return "0.10.1"
 	case o.Tokens != nil && o.Concurrency != nil && r.MaxModelLen > 0 && *o.Concurrency > 0:

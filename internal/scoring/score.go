@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"maps"
@@ -51,6 +51,8 @@ type result struct {
 	Skipped string `json:"skipped,omitempty"`
 	// Remarks are facts of the row that explain a difference.
 	Remarks []string `json:"remarks,omitempty"`
+	// Unscored is why the total cannot be compared.
+	Unscored string `json:"total_unscored,omitempty"`
 
 	Weights     *figure `json:"weights,omitempty"`             // GiB
 	PerToken    *figure `json:"kv_bytes_per_token,omitempty"`  // bytes of a logged token on a rank
@@ -68,6 +70,16 @@ const gib = float64(engine.GiB)
 
 // score plans one row.
 func score(r *row, ms *models) result {
+	if r.parseFailure == nil && r.Engine == "sglang" {
+		return scoreSGLang(r, ms)
+	}
+	out, _ := scoreWith(r, ms, vllm.New())
+	return out
+}
+
+// scoreWith plans one row with the given engine, and returns the plan beside
+// the scores; nil for a row that is skipped.
+func scoreWith(r *row, ms *models, e engine.Engine) (result, *planner) {
 	out := result{ID: r.ID, Model: r.Model, Version: r.Version, Tier: r.Tier, PP: one(r.PP)}
 	switch {
 	case r.parseFailure != nil:
@@ -80,20 +92,21 @@ func score(r *row, ms *models) result {
 		out.Skipped = "tensor parallel size not in the log"
 	}
 	if out.Skipped != "" {
-		return out
+		return out, nil
 	}
 	out.TP = one(*r.TP)
 	f := ms.find(r.Model)
 	if f.err != nil {
 		out.Skipped = f.err.Error()
-		return out
+		return out, nil
 	}
 	out.Matched = f.name
-	p := planner{row: r, hints: r.hints(), found: f, out: &out}
+	p := &planner{row: r, hints: r.hints(), found: f, out: &out, engine: e}
 	if err := p.run(); err != nil {
 		out.Skipped = err.Error()
+		return out, nil
 	}
-	return out
+	return out, p
 }
 
 // planner plans one row in the ways that its figures need.
@@ -102,6 +115,10 @@ type planner struct {
 	hints hints
 	found *found
 	out   *result
+
+	engine engine.Engine
+	usage  *engine.Usage // as started
+	hw     engine.Hardware
 }
 
 func (p *planner) load() engine.Load {
@@ -136,7 +153,7 @@ func (p *planner) load() engine.Load {
 }
 
 func (p *planner) plan(l engine.Load, hw engine.Hardware) (*engine.Usage, error) {
-	return vllm.New().Plan(p.found.m, l, hw)
+	return p.engine.Plan(p.found.m, l, hw)
 }
 
 func (p *planner) run() error {
@@ -159,8 +176,9 @@ func (p *planner) run() error {
 	if u, err = p.unlogged(u, l, hw); err != nil {
 		return err
 	}
+	p.usage, p.hw = u, hw
 	p.fixed(u)
-	p.budget(u, hw)
+	p.budget(u)
 	if o := p.Observed; o.OneRequest != nil {
 		p.out.Request = compare(*o.OneRequest, float64(u.Cache.PerSequence)/gib, 0.005 / *o.OneRequest)
 	}
@@ -273,30 +291,53 @@ func (p *planner) rank(u *engine.Usage) int {
 	return best
 }
 
-// budget compares everything inside the budget but the cache, and the pool
-// that follows from it. A log without the sum gives it as utilization × total
-// − pool.
-func (p *planner) budget(u *engine.Usage, hw engine.Hardware) {
+// total returns what the log says of everything inside the budget but the
+// cache. Where it prints weights, activation and memory outside PyTorch that is
+// their sum, which is what vLLM subtracts; else the sum that it prints, else
+// utilization × total memory − pool. Which rows have no such total is decided
+// by what the log says, never by the plan.
+func (p *planner) total() (gibs float64, why string) {
 	o := &p.Observed
-	total := 0.0
 	switch {
+	case o.Weights != nil && o.Activation != nil && o.NonTorch != nil:
+		return *o.Weights + *o.Activation + *o.NonTorch, ""
 	case o.NonKV != nil:
-		total = *o.NonKV
-	case o.KV != nil && *o.KV > 0 && len(u.Budgets) > 0:
-		total = float64(u.Budgets[0])/gib - *o.KV
+		gibs = *o.NonKV
+	case o.KV == nil || *o.KV <= 0:
+		return 0, "no pool in the log"
+	case len(p.usage.Budgets) == 0:
+		return 0, "the log names no device"
+	default:
+		gibs = float64(p.usage.Budgets[0])/gib - *o.KV
 	}
-	if total <= 0 || total < 0.5 {
+	switch {
+	case gibs <= 0 || o.Weights != nil && gibs < *o.Weights:
+		return 0, "the log contradicts itself: the budget less the pool is less than the weights"
+	case o.Weights == nil && p.WeightsDType == "" && !p.found.exact:
+		return 0, "the log does not say how weights are stored"
+	}
+	return gibs, ""
+}
+
+// budget compares everything inside the budget but the cache, and the pool
+// that follows from it.
+func (p *planner) budget(u *engine.Usage) {
+	o := &p.Observed
+	total, why := p.total()
+	if p.out.Unscored = why; why != "" {
 		return
 	}
-	keep := func(t *engine.Term) bool {
-		return !t.Outside && t.Category != engine.KVCache && t.Category != engine.State
-	}
-	mid, low, high := sum(u, p.rank(u), keep)
+	mid, low, high := sum(u, p.rank(u), inBudget)
 	p.out.Total = compare(total, mid, 0.01/total)
 	p.out.Total.Low, p.out.Total.High = low, high
 	if o.KV != nil && *o.KV > 0 && len(u.Budgets) > 0 && u.Cache.Pool > 0 {
 		p.out.Pool = compare(*o.KV, float64(u.Cache.Pool)/gib, 0.005 / *o.KV)
 	}
+}
+
+// inBudget reports what shares a device's budget with the cache.
+func inBudget(t *engine.Term) bool {
+	return !t.Outside && t.Category != engine.KVCache && t.Category != engine.State
 }
 
 // pool compares capacity and concurrency given the pool that the log printed.

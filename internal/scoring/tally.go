@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"cmp"
@@ -20,6 +20,18 @@ type measure struct {
 	Error float64 `json:"error"`
 	// Exact: the difference is within what the record rounds.
 	Exact bool `json:"exact"`
+	// Low and High are the plan's range, when it has one.
+	Ranged bool    `json:"ranged,omitempty"`
+	Low    float64 `json:"low,omitempty"`
+	High   float64 `json:"high,omitempty"`
+}
+
+// rangeSlack is what rounding of several printed MiB may hide.
+const rangeSlack = 0.05
+
+// inside reports whether the record's figure is in the plan's range.
+func (m *measure) inside() bool {
+	return m.Observed >= m.Low-rangeSlack && m.Observed <= m.High+rangeSlack
 }
 
 // entry is one record, planned.
@@ -75,14 +87,18 @@ type section struct {
 
 // tally says how close a figure came over records.
 type tally struct {
-	Figure   string  `json:"figure"`
-	N        int     `json:"n"`
-	Exact    int     `json:"exact"`
-	Within3  int     `json:"within_3_percent"`
-	Within10 int     `json:"within_10_percent"`
-	Median   float64 `json:"median"`
-	Max      float64 `json:"max"`
-	Worst    string  `json:"worst,omitempty"`
+	Figure   string `json:"figure"`
+	N        int    `json:"n"`
+	Exact    int    `json:"exact"`
+	Within3  int    `json:"within_3_percent"`
+	Within5  int    `json:"within_5_percent"`
+	Within10 int    `json:"within_10_percent"`
+	// Inside is how many of Of records with a range lie in it.
+	Inside int     `json:"inside,omitempty"`
+	Of     int     `json:"of,omitempty"`
+	Median float64 `json:"median"`
+	Max    float64 `json:"max"`
+	Worst  string  `json:"worst,omitempty"`
 }
 
 // tallied sums up the records of a kind; figures keep the order in which they
@@ -125,12 +141,29 @@ func (t *tally) count(m *measure, id string) {
 	if m.Error <= 0.03 {
 		t.Within3++
 	}
+	if m.Error <= 0.05 {
+		t.Within5++
+	}
 	if m.Error <= 0.10 {
 		t.Within10++
+	}
+	if m.Ranged {
+		t.Of++
+		if m.inside() {
+			t.Inside++
+		}
 	}
 	if !m.Exact && m.Error >= t.Max {
 		t.Max, t.Worst = m.Error, id
 	}
+}
+
+// ranged is the column of ranges.
+func (t *tally) ranged() string {
+	if t.Of == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d/%d", t.Inside, t.Of)
 }
 
 // worstRows is how many misses a report lists.
@@ -141,9 +174,9 @@ func sectionsText(w io.Writer, sections []section) error {
 		s := &sections[i]
 		fmt.Fprintf(w, "\n%s: %d rows planned, %d skipped\n", s.Kind, s.Planned, s.Skipped)
 		tw := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
-		fmt.Fprintln(tw, "  figure\tn\texact\t≤ 3 %\t≤ 10 %\tmedian\tmax\tworst row")
+		fmt.Fprintln(tw, "  figure\tn\texact\t≤ 3 %\t≤ 5 %\t≤ 10 %\tin low–high\tmedian\tmax\tworst row")
 		for _, t := range s.Summary {
-			fmt.Fprintf(tw, "  %s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", t.Figure, t.N, t.Exact, t.Within3, t.Within10, pct(t.Median), pct(t.Max), short(t.Worst))
+			fmt.Fprintf(tw, "  %s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", t.Figure, t.N, t.Exact, t.Within3, t.Within5, t.Within10, t.ranged(), pct(t.Median), pct(t.Max), short(t.Worst))
 		}
 		if err := tw.Flush(); err != nil {
 			return err
@@ -220,10 +253,10 @@ func sectionsMarkdown(w io.Writer, sections []section) error {
 	for i := range sections {
 		s := &sections[i]
 		fmt.Fprintf(w, "\n%s: %d rows planned, %d skipped\n\n", s.Kind, s.Planned, s.Skipped)
-		fmt.Fprintln(w, "| figure | n | exact | ≤ 3 % | ≤ 10 % | median | max |")
-		fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|")
+		fmt.Fprintln(w, "| figure | n | exact | ≤ 3 % | ≤ 5 % | ≤ 10 % | in low–high | median | max |")
+		fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 		for _, t := range s.Summary {
-			if _, err := fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %s | %s |\n", t.Figure, t.N, t.Exact, t.Within3, t.Within10, pct(t.Median), pct(t.Max)); err != nil {
+			if _, err := fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %s | %s | %s |\n", t.Figure, t.N, t.Exact, t.Within3, t.Within5, t.Within10, t.ranged(), pct(t.Median), pct(t.Max)); err != nil {
 				return err
 			}
 		}

@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import "strings"
 
@@ -18,6 +18,9 @@ var schemes = []struct{ part, scheme string }{
 func schemeOf(dtype string, f *found) string {
 	s := strings.ToLower(dtype)
 	plain := s == "" || strings.HasPrefix(s, "bf16") || strings.HasPrefix(s, "fp16")
+	if strings.Contains(s, "nvfp4") && f.m.Quant != nil && !strings.Contains(f.m.Quant.Method, "nvfp4") {
+		return "nvfp4" // what ran, not what a configuration that was cut short says
+	}
 	if f.exact && f.m.Quant != nil && !strings.Contains(s, "runtime") {
 		return "auto"
 	}

@@ -1,4 +1,4 @@
-package main
+package scoring
 
 import (
 	"bytes"
@@ -103,12 +103,12 @@ func TestOneRequestAgreesWithServerLogs(t *testing.T) {
 func TestReportForms(t *testing.T) {
 	for _, args := range [][]string{{observations}, {"--markdown", observations}, {"--json", observations}, {"--compact", observations}} {
 		var out, errs bytes.Buffer
-		if code := run(args, &out, &errs); code != 0 || out.Len() == 0 || errs.Len() > 0 {
+		if code := Run(args, &out, &errs); code != 0 || out.Len() == 0 || errs.Len() > 0 {
 			t.Errorf("run(%v) = %d with %d bytes, errors %q", args, code, out.Len(), errs.String())
 		}
 	}
 	var out, errs bytes.Buffer
-	if code := run(nil, &out, &errs); code != 2 {
+	if code := Run(nil, &out, &errs); code != 2 {
 		t.Errorf("run() without files = %d, want 2", code)
 	}
 }
