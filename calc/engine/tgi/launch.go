@@ -1,6 +1,7 @@
 package tgi
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -73,7 +74,7 @@ func (e tgi) Launch(l engine.Launch) (*engine.Command, error) {
 		c.Image += "-intel-xpu"
 	}
 	if s.maxTotal == 0 {
-		c.Unbounded(s.seqs, s.context)
+		c.Notes = append(c.Notes, fmt.Sprintf("max_total_tokens was not planned: TGI takes as long requests as its pool holds; %d × %d were planned", s.seqs, s.context))
 	}
 	if err := a.Flags(c, l.Load.Flags, options); err != nil {
 		return nil, err
