@@ -11,18 +11,18 @@ import (
 )
 
 // withProgress returns a context whose lookups tell the client how far they
-// are, when the call asked for that. reported says afterwards whether they did.
-func withProgress(ctx context.Context, req mcp.CallToolRequest) (_ context.Context, reported func() bool) {
+// are, when the call asked for that.
+func withProgress(ctx context.Context, req mcp.CallToolRequest) context.Context {
 	srv := server.ServerFromContext(ctx)
 	if srv == nil || req.Params.Meta == nil || req.Params.Meta.ProgressToken == nil {
-		return ctx, func() bool { return false }
+		return ctx
 	}
 	p := &progress{token: req.Params.Meta.ProgressToken}
 	return lookup.WithProgress(ctx, func(done, total int64, what string) {
 		if params := p.step(done, total, what); params != nil {
 			_ = srv.SendNotificationToClient(ctx, "notifications/progress", params) // a client that does not listen loses nothing
 		}
-	}), func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.shown > 0 }
+	})
 }
 
 // progress makes one rising count of the steps of several lookups, which

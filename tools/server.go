@@ -5,26 +5,25 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
 	"hwledger/internal/planner"
+	"hwledger/internal/protocol"
 )
-
-// listTTL is how long clients may keep the list of tools, in milliseconds: it
-// does not change while the server runs.
-const listTTL = 3_600_000
 
 // Server returns an MCP server that offers the surface.
 func (s *Surface) Server() (*server.MCPServer, error) {
-	srv := server.NewMCPServer("hwledger", s.opts.Version,
+	srv, _ := protocol.NewServer("hwledger", s.opts.Version,
 		server.WithTitle("hwLedger"),
 		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
 		server.WithInstructions(s.Instructions()),
 		server.WithToolCapabilities(false),
-		server.WithCacheHints(listTTL, mcp.CacheScopePrivate),
+		server.WithPromptCapabilities(false),
+		server.WithCompletions(),
+		server.WithPromptCompletionProvider(completions{}),
+		server.WithResourceCompletionProvider(completions{}),
 		server.WithExtensions(map[string]any{planner.Extension: map[string]any{"mimeTypes": []string{planner.MIME}}}),
 	)
 	if _, err := s.Tool("plan_memory"); err == nil {
@@ -39,6 +38,8 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		offered[i] = server.ServerTool{Tool: d, Handler: s.handle}
 	}
 	srv.AddTools(offered...)
+	s.addResources(srv)
+	s.addPrompts(srv)
 	return srv, nil
 }
 
@@ -79,11 +80,8 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		}
 		args = raw
 	}
-	ctx, reported := withProgress(ctx, req)
+	ctx = withProgress(ctx, req)
 	r := s.Call(ctx, req.Params.Name, args)
-	if s.opts.Settle > 0 && reported() {
-		time.Sleep(s.opts.Settle)
-	}
 	content := []mcp.Content{mcp.NewTextContent(r.Text)}
 	if p, ok := r.Answer.(Pictured); ok && len(p.Picture()) > 0 {
 		content = append(content, mcp.NewImageContent(base64.StdEncoding.EncodeToString(p.Picture()), "image/png"))

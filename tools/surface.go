@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 
 	"hwledger/calc/model"
 	"hwledger/calc/near"
@@ -19,14 +18,12 @@ import (
 type Options struct {
 	// Toolsets are the sets to offer, all when empty.
 	Toolsets []string
+	// Tools are the tools to offer by name, all of the toolsets when empty.
+	Tools []string
 	// ReadOnly leaves out tools that change anything.
 	ReadOnly bool
 	// Offline forbids the network to all tools.
 	Offline bool
-	// Settle is how long a call that reported progress waits before it is
-	// answered: mcp-go's HTTP transport drops a notification that it has not
-	// written yet when the answer comes.
-	Settle  time.Duration
 	Version string
 	// Log takes diagnostics; they are dropped when it is nil.
 	Log *slog.Logger
@@ -38,18 +35,22 @@ type Surface struct {
 	opts  Options
 }
 
-// New returns the surface that opts choose. It fails when a toolset is
-// unknown, or when nothing is left.
+// New returns the surface that opts choose. It fails when a toolset or
+// a tool is unknown, or when nothing is left.
 func New(opts Options) (*Surface, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	s := &Surface{opts: opts}
-	var known []string
+	var known, names []string
 	for _, make := range registry {
 		t := make(opts)
 		if !slices.Contains(known, string(t.Toolset)) {
 			known = append(known, string(t.Toolset))
+		}
+		names = append(names, t.Name)
+		if len(opts.Tools) > 0 && !slices.Contains(opts.Tools, t.Name) {
+			continue
 		}
 		if len(opts.Toolsets) > 0 && !slices.Contains(opts.Toolsets, string(t.Toolset)) || opts.ReadOnly && t.Effect.Writes {
 			continue
@@ -59,6 +60,11 @@ func New(opts Options) (*Surface, error) {
 	for _, want := range opts.Toolsets {
 		if !slices.Contains(known, want) {
 			return nil, fmt.Errorf("there is no toolset %q; there are %s", want, strings.Join(known, ", "))
+		}
+	}
+	for _, want := range opts.Tools {
+		if !slices.Contains(names, want) {
+			return nil, fmt.Errorf("there is no tool %q; there are %s", want, strings.Join(names, ", "))
 		}
 	}
 	if len(s.tools) == 0 {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"strings"
 
 	"github.com/mark3labs/mcp-go/server"
 
@@ -19,15 +18,12 @@ import (
 // surfaceFlags are the flags that choose tools.
 func surfaceFlags(f *flag.FlagSet) func() tools.Options {
 	sets := f.String("toolsets", "", "offer only these toolsets, comma separated: model, plan, hardware")
+	names := f.String("tools", "", "offer only these tools, comma separated: plan_memory, find_fit; hwledger-mcp tools lists them")
 	readOnly := f.Bool("read-only", false, "leave out tools that change anything")
 	offline := f.Bool("offline", false, "never use the network")
 	return func() tools.Options {
 		opts := tools.Options{ReadOnly: *readOnly, Offline: *offline}
-		for _, s := range strings.Split(*sets, ",") {
-			if s = strings.TrimSpace(s); s != "" {
-				opts.Toolsets = append(opts.Toolsets, s)
-			}
-		}
+		opts.Toolsets, opts.Tools = words(*sets), words(*names)
 		return opts
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"hwledger/internal/planner"
 	"hwledger/internal/web"
@@ -80,15 +79,11 @@ func words(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// settle is how long an answer waits for notifications over HTTP.
-const settle = 3 * time.Millisecond
-
 func serveWeb(e *env, opts tools.Options, n network, transports string) int {
 	o, err := n.options(e)
 	if err != nil {
 		return misuse(e, "%v", err)
 	}
-	opts.Settle = settle
 	srv, code := mcpServer(e, opts)
 	if srv == nil {
 		return code

@@ -11,6 +11,9 @@ import (
 // TTL is how long clients may keep what a server lists, in milliseconds.
 const TTL = 3_600_000
 
+// PageSize is how many tools, resources or prompts a list shows at once.
+const PageSize = 100
+
 // NewServer returns a server whose handlers may return *Error, and whose
 // resources can be subscribed to. What it lists may be kept for TTL; what is
 // read may not be kept.
@@ -24,6 +27,7 @@ func NewServer(name, version string, opts ...server.ServerOption) (*server.MCPSe
 		server.WithResourceRecovery(),
 		server.WithHooks(hooks),
 		server.WithResourceCapabilities(true, false),
+		server.WithPaginationLimit(PageSize),
 		server.WithCacheHints(TTL, mcp.CacheScopePrivate),
 		server.WithMethodCacheHints(mcp.MethodResourcesRead, 0, mcp.CacheScopePrivate),
 	}, opts...)
