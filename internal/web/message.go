@@ -41,11 +41,15 @@ func (s *Server) message(next http.Handler) http.Handler {
 				return
 			}
 		} else {
+			if !s.openStream(w) {
+				return
+			}
+			defer func() { <-s.open }()
 			var end context.CancelFunc
 			r, end = s.untilEnd(r)
 			defer end()
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.Body = newBody(body)
 		r.ContentLength = int64(len(body))
 		next.ServeHTTP(w, r)
 	})
@@ -82,10 +86,26 @@ func isListen(body []byte) bool { return bytes.Contains(body, []byte(`"subscript
 // stream ends a response without end when the server ends.
 func (s *Server) stream(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.openStream(w) {
+			return
+		}
+		defer func() { <-s.open }()
 		r, end := s.untilEnd(r)
 		defer end()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// openStream counts a response without end, or refuses it.
+func (s *Server) openStream(w http.ResponseWriter) bool {
+	select {
+	case s.open <- struct{}{}:
+		return true
+	default:
+		w.Header().Set("Retry-After", "60")
+		refuse(w, http.StatusServiceUnavailable, "too many streams at once")
+		return false
+	}
 }
 
 // untilEnd returns the request with a context that ends with the server.

@@ -41,6 +41,9 @@ type Options struct {
 	// MaxRunning is how many messages are worked on at once, 64; MaxWaiting
 	// how many more wait for that, 4096. Beyond, clients are told to come back.
 	MaxRunning, MaxWaiting int
+	// MaxSessions is how many sessions of the older versions there may be, and
+	// how many streams; 1000.
+	MaxSessions int
 	// BodyTimeout bounds the arrival of a message; 30 s.
 	BodyTimeout time.Duration
 	// SessionTTL ends sessions that were silent for so long; 30 min.
@@ -78,6 +81,9 @@ func (o *Options) fill() {
 	if o.MaxWaiting <= 0 {
 		o.MaxWaiting = 4096
 	}
+	if o.MaxSessions <= 0 {
+		o.MaxSessions = 1000
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -90,6 +96,9 @@ type Server struct {
 	http     *http.Server
 	// streams ends the responses that would go on for ever.
 	streams context.Context
+	// open has an entry for each of them.
+	open     chan struct{}
+	sessions *sessions
 }
 
 // Listen opens the address. It fails when clients from other machines could
@@ -104,7 +113,10 @@ func Listen(srv *server.MCPServer, opts Options) (*Server, error) {
 		l.Close()
 		return nil, fmt.Errorf("%s is reached from other machines: that needs tokens or client certificates", opts.Listen)
 	}
-	s := &Server{opts: opts, listener: l}
+	s := &Server{
+		opts: opts, listener: l, open: make(chan struct{}, opts.MaxSessions),
+		sessions: &sessions{most: opts.MaxSessions, live: map[string]struct{}{}},
+	}
 	var end context.CancelFunc
 	s.streams, end = context.WithCancel(context.Background())
 	s.http = &http.Server{
@@ -154,7 +166,7 @@ func (s *Server) handler(srv *server.MCPServer, local bool) http.Handler {
 	mux := http.NewServeMux()
 	if s.opts.HTTP {
 		srv.Use(settled)
-		mux.Handle("/mcp", s.message(replies(s.streamable(srv))))
+		mux.Handle("/mcp", s.message(s.sessions.bounded(replies(s.streamable(srv)))))
 	}
 	if s.opts.SSE {
 		sse := server.NewSSEServer(srv, server.WithKeepAlive(true), server.WithSSECORS(s.cors()...), server.WithUseFullURLForMessageEndpoint(false))
@@ -175,7 +187,7 @@ func (s *Server) handler(srv *server.MCPServer, local bool) http.Handler {
 
 func (s *Server) streamable(srv *server.MCPServer) http.Handler {
 	return server.NewStreamableHTTPServer(srv,
-		server.WithStateful(true),
+		server.WithSessionIdManager(s.sessions),
 		server.WithSessionIdleTTL(s.opts.SessionTTL),
 		server.WithHeartbeatInterval(30*time.Second),
 		server.WithStreamableHTTPLogger(s.opts.Log),

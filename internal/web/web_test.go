@@ -202,14 +202,7 @@ func TestManyCalls(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	for i := 0; runtime.NumGoroutine() > before+5 && i < 1000; i++ {
-		runtime.Gosched()
-		transport.CloseIdleConnections()
-		http.DefaultClient.CloseIdleConnections()
-	}
-	if n := runtime.NumGoroutine(); n > before+5 {
-		t.Errorf("%d goroutines, %d before", n, before)
-	}
+	settleGoroutines(t, before)
 }
 
 // TestDrains: a call that runs when the end is asked for is answered; streams
