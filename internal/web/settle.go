@@ -20,6 +20,7 @@ import (
 type reply struct {
 	http.ResponseWriter
 	caught *protocol.Caught
+	modern bool
 
 	status  int // of a JSON answer, until its body is there
 	written atomic.Int64
@@ -32,7 +33,7 @@ type replyKey struct{}
 func replies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, caught := protocol.Catch(r.Context())
-		p := &reply{ResponseWriter: w, caught: caught, wrote: make(chan struct{}, 1)}
+		p := &reply{ResponseWriter: w, caught: caught, modern: mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)), wrote: make(chan struct{}, 1)}
 		next.ServeHTTP(p, r.WithContext(context.WithValue(ctx, replyKey{}, p)))
 		p.header()
 	})
@@ -111,10 +112,21 @@ func (p *reply) replaced(answer []byte) []byte {
 	if err != nil {
 		return answer
 	}
-	if p.status != 0 && e.Code == mcp.MISSING_REQUIRED_CLIENT_CAPABILITY {
-		p.status = http.StatusBadRequest
+	if p.status != 0 && p.modern {
+		p.status = statusOf(e.Code)
 	}
 	return out
+}
+
+// statusOf is the HTTP status of an error, since 2026-07-28.
+func statusOf(code int) int {
+	switch code {
+	case mcp.METHOD_NOT_FOUND:
+		return http.StatusNotFound
+	case mcp.INVALID_PARAMS, mcp.INVALID_REQUEST, mcp.MISSING_REQUIRED_CLIENT_CAPABILITY:
+		return http.StatusBadRequest
+	}
+	return http.StatusOK
 }
 
 const (
