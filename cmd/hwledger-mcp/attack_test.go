@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -24,8 +25,15 @@ type listening struct {
 // listenHTTP starts the program on a free port, and returns when it listens.
 func listenHTTP(t testing.TB, env []string, args ...string) *listening {
 	t.Helper()
-	s := &session{t: t, cmd: program(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--transport"}, args...)...)}
-	s.cmd.Env = append(os.Environ(), env...)
+	cmd := program(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--transport"}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	return awaitAddress(t, cmd)
+}
+
+// awaitAddress starts a server that prints its address first.
+func awaitAddress(t testing.TB, cmd *exec.Cmd) *listening {
+	t.Helper()
+	s := &session{t: t, cmd: cmd}
 	log, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -71,7 +71,12 @@ func start(t testing.TB) *session {
 // startWith starts a server in an environment, this process's own when nil.
 func startWith(t testing.TB, env []string) *session {
 	t.Helper()
-	s := &session{t: t, cmd: program(t, "serve")}
+	return startCommand(t, program(t, "serve"), env)
+}
+
+func startCommand(t testing.TB, cmd *exec.Cmd, env []string) *session {
+	t.Helper()
+	s := &session{t: t, cmd: cmd}
 	s.cmd.Env = env
 	s.cmd.Stderr = os.Stderr
 	in, err := s.cmd.StdinPipe()

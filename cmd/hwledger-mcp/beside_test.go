@@ -1,0 +1,100 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// echo starts the bare server that this one is set beside.
+func echo(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	path := filepath.Join(buildDir, "echo")
+	if _, err := os.Stat(path); err != nil {
+		if out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "hwledger/internal/echo").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	return exec.CommandContext(t.Context(), path, args...)
+}
+
+const echoArgs = `{"text":"hello"}`
+
+// BenchmarkBesideEcho calls plan_memory and a bare mcp-go echo server by turns,
+// one call after the other, and reports the median time of each and their
+// ratio: 1 is as fast as echo.
+func BenchmarkBesideEcho(b *testing.B) {
+	b.Run("stdio", func(b *testing.B) {
+		ours := start(b)
+		theirs := startCommand(b, echo(b), nil)
+		for _, s := range []*session{ours, theirs} {
+			s.send(hello)
+			s.receive()
+			s.send(`{"jsonrpc":"2.0","method":"notifications/initialized"}` + "\n")
+		}
+		id := 0
+		beside(b, func() {
+			id++
+			ours.send(toolCall(id, "plan_memory", planArgs))
+			ours.receive()
+		}, func() {
+			id++
+			theirs.send(toolCall(id, "echo", echoArgs))
+			theirs.receive()
+		})
+		ours.end()
+		theirs.end()
+	})
+	b.Run("http", func(b *testing.B) {
+		ours := listenHTTP(b, nil, "http")
+		theirs := awaitAddress(b, echo(b, "-http"))
+		post := func(l *listening, tool, args string) func() {
+			client := &http.Client{Transport: &http.Transport{}}
+			return func() {
+				status, body, err := l.post(client, "tools/call", tool, `"name":"`+tool+`","arguments":`+args)
+				if err != nil || status != http.StatusOK {
+					b.Fatalf("%v: %d %.200s", err, status, body)
+				}
+			}
+		}
+		beside(b, post(ours, "plan_memory", planArgs), post(theirs, "echo", echoArgs))
+		ours.stop()
+		_ = theirs.cmd.Process.Signal(syscall.SIGTERM)
+		_ = theirs.cmd.Wait() // ended by the signal
+	})
+}
+
+// beside calls ours and theirs by turns, 20 calls of each, so that what else
+// the machine does falls on both.
+func beside(b *testing.B, ours, theirs func()) {
+	const turn = 20
+	var took [2][]time.Duration
+	calls := [2]func(){ours, theirs}
+	for range 5 * turn {
+		ours()
+		theirs()
+	}
+	for b.Loop() {
+		for i, call := range calls {
+			for range turn {
+				from := time.Now()
+				call()
+				took[i] = append(took[i], time.Since(from))
+			}
+		}
+	}
+	var median [2]time.Duration
+	for i := range took {
+		slices.Sort(took[i])
+		median[i] = took[i][len(took[i])/2]
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(median[0].Nanoseconds())/1000, "plan-µs")
+	b.ReportMetric(float64(median[1].Nanoseconds())/1000, "echo-µs")
+	b.ReportMetric(float64(median[1])/float64(median[0]), "of-echo's-rate")
+}
