@@ -26,7 +26,7 @@ func (a ModelArgs) resolve(ctx context.Context, offline bool) (*lookup.Result, e
 		return nil, model.Errorf(model.InvalidArgument, "model", "no model was given").
 			WithHint("give model (\"org/name\" or a path) or config (the config.json as an object)")
 	}
-	return lookup.Resolve(ctx, lookup.Request{Ref: a.Model, Config: a.Config, Offline: offline})
+	return resolveRecent(ctx, lookup.Request{Ref: a.Model, Config: a.Config, Offline: offline})
 }
 
 // EngineName is an engine that there are rules for.

@@ -31,8 +31,9 @@ type Options struct {
 
 // Surface is the set of tools that a server or a command line offers.
 type Surface struct {
-	tools []Tool
-	opts  Options
+	tools  []Tool
+	opts   Options
+	recent *recent
 }
 
 // New returns the surface that opts choose. It fails when a toolset or
@@ -41,7 +42,7 @@ func New(opts Options) (*Surface, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	s := &Surface{opts: opts}
+	s := &Surface{opts: opts, recent: newRecent()}
 	var known, names []string
 	for _, make := range registry {
 		t := make(opts)
@@ -106,10 +107,17 @@ func (s *Surface) Call(ctx context.Context, name string, args json.RawMessage) (
 			r = failed(fmt.Errorf("panic"))
 		}
 	}()
-	out, err := t.call(ctx, args)
+	key := name + string(args)
+	if r, ok := recall(s.recent, s.recent.answers, key); ok {
+		return r
+	}
+	out, err := t.call(context.WithValue(ctx, recentKey{}, s.recent), args)
 	if err == nil {
 		r = &Result{Answer: out, Text: out.Text()}
 		if r.Structured, err = json.Marshal(out); err == nil {
+			if lasting(out, key) {
+				keep(s.recent, s.recent.answers, key, r)
+			}
 			return r
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -27,46 +28,58 @@ const echoArgs = `{"text":"hello"}`
 
 // BenchmarkBesideEcho calls plan_memory and a bare mcp-go echo server by turns,
 // one call after the other, and reports the median time of each and their
-// ratio: 1 is as fast as echo.
+// ratio: 1 is as fast as echo. "same" repeats one plan; "other" plans another
+// context each time.
 func BenchmarkBesideEcho(b *testing.B) {
-	b.Run("stdio", func(b *testing.B) {
-		ours := start(b)
-		theirs := startCommand(b, echo(b), nil)
-		for _, s := range []*session{ours, theirs} {
-			s.send(hello)
-			s.receive()
-			s.send(`{"jsonrpc":"2.0","method":"notifications/initialized"}` + "\n")
-		}
-		id := 0
-		beside(b, func() {
-			id++
-			ours.send(toolCall(id, "plan_memory", planArgs))
-			ours.receive()
-		}, func() {
-			id++
-			theirs.send(toolCall(id, "echo", echoArgs))
-			theirs.receive()
-		})
-		ours.end()
-		theirs.end()
+	n := 0
+	for _, c := range []struct {
+		name string
+		args func() string
+	}{
+		{"same", func() string { return planArgs }},
+		{"other", func() string { n++; return fmt.Sprintf(`{"context_tokens":%d,`, n%30_000+1) + planArgs[1:] }},
+	} {
+		b.Run("stdio/"+c.name, func(b *testing.B) { besideStdio(b, c.args) })
+		b.Run("http/"+c.name, func(b *testing.B) { besideHTTP(b, c.args) })
+	}
+}
+
+func besideStdio(b *testing.B, args func() string) {
+	ours, theirs := start(b), startCommand(b, echo(b), nil)
+	for _, s := range []*session{ours, theirs} {
+		s.send(hello)
+		s.receive()
+		s.send(`{"jsonrpc":"2.0","method":"notifications/initialized"}` + "\n")
+	}
+	id := 0
+	beside(b, func() {
+		id++
+		ours.send(toolCall(id, "plan_memory", args()))
+		ours.receive()
+	}, func() {
+		id++
+		theirs.send(toolCall(id, "echo", echoArgs))
+		theirs.receive()
 	})
-	b.Run("http", func(b *testing.B) {
-		ours := listenHTTP(b, nil, "http")
-		theirs := awaitAddress(b, echo(b, "-http"))
-		post := func(l *listening, tool, args string) func() {
-			client := &http.Client{Transport: &http.Transport{}}
-			return func() {
-				status, body, err := l.post(client, "tools/call", tool, `"name":"`+tool+`","arguments":`+args)
-				if err != nil || status != http.StatusOK {
-					b.Fatalf("%v: %d %.200s", err, status, body)
-				}
+	ours.end()
+	theirs.end()
+}
+
+func besideHTTP(b *testing.B, args func() string) {
+	ours, theirs := listenHTTP(b, nil, "http"), awaitAddress(b, echo(b, "-http"))
+	post := func(l *listening, tool string, args func() string) func() {
+		client := &http.Client{Transport: &http.Transport{}}
+		return func() {
+			status, body, err := l.post(client, "tools/call", tool, `"name":"`+tool+`","arguments":`+args())
+			if err != nil || status != http.StatusOK {
+				b.Fatalf("%v: %d %.200s", err, status, body)
 			}
 		}
-		beside(b, post(ours, "plan_memory", planArgs), post(theirs, "echo", echoArgs))
-		ours.stop()
-		_ = theirs.cmd.Process.Signal(syscall.SIGTERM)
-		_ = theirs.cmd.Wait() // ended by the signal
-	})
+	}
+	beside(b, post(ours, "plan_memory", args), post(theirs, "echo", func() string { return echoArgs }))
+	ours.stop()
+	_ = theirs.cmd.Process.Signal(syscall.SIGTERM)
+	_ = theirs.cmd.Wait() // ended by the signal
 }
 
 // beside calls ours and theirs by turns, 20 calls of each, so that what else
