@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -55,14 +56,23 @@ func besideStdio(b *testing.B, args func() string) {
 	beside(b, func() {
 		id++
 		ours.send(toolCall(id, "plan_memory", args()))
-		ours.receive()
+		ours.answered(`"verdict"`)
 	}, func() {
 		id++
 		theirs.send(toolCall(id, "echo", echoArgs))
-		theirs.receive()
+		theirs.answered(`hello`)
 	})
 	ours.end()
 	theirs.end()
+}
+
+// answered reads a line, and wants it to hold what a good answer does. It
+// leaves it at that: the time of reading JSON is not the server's.
+func (s *session) answered(want string) {
+	line, err := s.out.ReadSlice('\n')
+	if err != nil || !bytes.Contains(line, []byte(want)) {
+		s.t.Fatalf("%v: %.200s", err, line)
+	}
 }
 
 func besideHTTP(b *testing.B, args func() string) {

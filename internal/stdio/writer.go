@@ -21,10 +21,8 @@ type writer struct {
 // send writes a message that belongs to r, unless r was cancelled. It
 // reports whether the message could be encoded.
 func (w *writer) send(r *request, message any) error {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(message); err != nil {
+	line, err := encode(message)
+	if err != nil {
 		return err
 	}
 	w.mu.Lock()
@@ -32,11 +30,39 @@ func (w *writer) send(r *request, message any) error {
 	if w.err != nil || r != nil && r.cancelled {
 		return nil
 	}
-	if _, err := w.out.Write(buf.Bytes()); err != nil {
+	if _, err := w.out.Write(line); err != nil {
 		w.err = err
 		close(w.failed)
 	}
 	return nil
+}
+
+// encode returns a message as one line. A result that writes itself is not read
+// again: encoding/json would check and copy all of it once more, which for an
+// answer of some kilobytes is most of the work.
+func encode(message any) ([]byte, error) {
+	var buf bytes.Buffer
+	if r, ok := message.(response); ok && r.Error == nil {
+		if m, ok := r.Result.(json.Marshaler); ok {
+			result, err := m.MarshalJSON()
+			if err != nil {
+				return nil, err
+			}
+			if bytes.IndexByte(result, '\n') < 0 {
+				buf.Grow(len(result) + len(r.ID) + 40)
+				buf.WriteString(`{"jsonrpc":"` + r.JSONRPC + `","id":`)
+				buf.Write(r.ID)
+				buf.WriteString(`,"result":`)
+				buf.Write(result)
+				buf.WriteString("}\n")
+				return buf.Bytes(), nil
+			}
+		}
+	}
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(message)
+	return buf.Bytes(), err
 }
 
 // cancel makes sure that nothing more is written for r.
