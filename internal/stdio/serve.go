@@ -78,7 +78,7 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 	}
 	c.room = sync.NewCond(&c.mu)
 	defer c.close()
-	base := &session{client: c.client, out: c.out}
+	base := &session{client: c.client, out: c.out, asks: &c.asks}
 	defer base.finish()
 	c.ctx = srv.WithContext(ctx, base)
 	if err := srv.RegisterSession(c.ctx, base); err != nil {
@@ -108,6 +108,7 @@ type conn struct {
 	ctx    context.Context
 	client *client
 	out    *writer
+	asks   asker
 	ready  bool // initialize was answered; used by the reader only
 
 	running chan struct{} // one entry for each request that runs
@@ -154,6 +155,7 @@ func (c *conn) read(in *lines) error {
 
 // drain waits until every request was answered.
 func (c *conn) drain(ctx context.Context) error {
+	c.asks.end()
 	c.mu.Lock()
 	for _, r := range c.open {
 		if r.stream {
@@ -190,8 +192,14 @@ func (c *conn) accept(line []byte) {
 	}
 	switch {
 	case m.Method == "":
-		// An answer, though nothing was asked.
-		c.opts.Log.Debug("ignored an answer", "id", string(m.ID))
+		if m.ID == nil {
+			return // an error about a message without an id
+		}
+		if answer := c.asks.take(m.ID); answer != nil {
+			answer <- m
+			return
+		}
+		c.opts.Log.Debug("ignored an answer that nobody asked for", "id", string(m.ID))
 	case m.ID == nil:
 		c.notification(m, line)
 	default:
@@ -257,7 +265,7 @@ func (c *conn) run(r *request, line []byte) {
 	case <-r.ctx.Done():
 		return
 	}
-	s := &session{client: c.client, out: c.out, req: r}
+	s := &session{client: c.client, out: c.out, req: r, asks: &c.asks}
 	ctx, caught := protocol.Catch(r.ctx)
 	resp := c.engine(c.srv.WithContext(ctx, s), line)
 	s.finish()

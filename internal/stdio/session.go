@@ -74,8 +74,9 @@ func store[T any](c *client, to *T, v T) {
 // and nothing is written after.
 type session struct {
 	*client
-	out *writer
-	req *request // nil for the connection itself
+	out  *writer
+	asks *asker
+	req  *request // nil for the connection itself
 
 	once sync.Once
 	ch   chan mcp.JSONRPCNotification
