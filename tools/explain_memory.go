@@ -115,7 +115,7 @@ func (q ExplainQuery) explain(ctx context.Context, opts Options) (*Explanation, 
 		out.Notes = append(out.Notes, fmt.Sprintf("no prediction: the model that the log names cannot be looked up (%s); give model", lookup.Clean(err.Error(), lookup.MaxText)))
 		return out, nil
 	}
-	req, err := q.request(r, found)
+	req, err := q.request(ctx, r, found, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (q ExplainQuery) explain(ctx context.Context, opts Options) (*Explanation, 
 }
 
 // request is the plan for what the log says, but for what was given.
-func (q ExplainQuery) request(r *enginelog.Report, found *lookup.Result) (calc.Request, error) {
+func (q ExplainQuery) request(ctx context.Context, r *enginelog.Report, found *lookup.Result, opts Options) (calc.Request, error) {
 	req := calc.Request{Model: found.Model, Engine: string(q.Engine), Load: r.Load(q.load())}
 	if req.Engine == "" {
 		req.Engine = r.Engine
@@ -143,10 +143,10 @@ func (q ExplainQuery) request(r *enginelog.Report, found *lookup.Result) (calc.R
 	var err error
 	switch ranks := max(1, req.Load.TensorParallel*max(1, req.Load.PipelineParallel), int64(len(r.Devices))); {
 	case q.Hardware != nil:
-		req.Hardware, err = q.Hardware.resolve()
+		req.Hardware, err = q.Hardware.resolve(ctx, opts)
 	case r.DeviceBytes > 0 && ranks <= 64:
 		h := Hardware{MemoryBytes: int64(r.DeviceBytes), Count: ranks}
-		req.Hardware, err = h.resolve()
+		req.Hardware, err = h.resolve(ctx, opts)
 	}
 	return req, err
 }
