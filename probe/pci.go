@@ -64,6 +64,10 @@ func pciDevice(sys *System, address string) (Device, bool) {
 	}
 	d.Total = missing[int64](source, Absent, "the PCI bus does not tell a card's memory")
 	d.NUMANode = fileField(sys, source, dir+"/numa_node", integer) // -1 where it is unknown
+	if asleep(sys, address) {
+		d.Excluded = isAsleep
+		return d, true // its link is read from the device itself
+	}
 	d.link(sys, dir)
 	return d, true
 }

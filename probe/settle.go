@@ -33,15 +33,17 @@ func settle(inv *Inventory) {
 	}
 }
 
-// unify gives a unified device that does not report memory the system's: all
-// of it is the device's.
+// unify gives a unified device that does not report memory, or NVIDIA's that
+// report a fraction of it (8 GiB of an N1X), the system's: all of it is the
+// device's.
 func (d *Device) unify(h *Host) {
-	if d.Kind != Unified || d.Total.Known() {
+	tells := d.Total.Known() && !(d.Vendor == "nvidia" && h.Total.Known() && d.Total.Value < h.Total.Value/2)
+	if d.Kind != Unified || tells {
 		return
 	}
 	const source = "host"
 	if h.Total.Known() {
-		d.Total = Field[int64]{h.Total.Value, Note{OK, source, "one memory with the system; the driver does not report it"}}
+		d.Total = Field[int64]{h.Total.Value, Note{OK, source, "one memory with the system, which the driver does not report in full"}}
 	}
 	if h.Usable.Known() {
 		d.Free = Field[int64]{h.Usable.Value, Note{OK, source, "what the system has available"}}

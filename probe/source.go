@@ -45,6 +45,8 @@ func Sources() []Source {
 		hostSource(),
 		diskSource(),
 		pciSource(),
+		nvmlSource(),
+		nvidiaSMISource(),
 	}
 }
 
