@@ -1,6 +1,9 @@
 package probe
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Reasons for which plans leave a device out.
 const (
@@ -27,7 +30,7 @@ func settle(inv *Inventory) {
 	card := slices.ContainsFunc(inv.Devices, func(d Device) bool { return d.Excluded == "" && d.Kind == Dedicated })
 	for i := range inv.Devices {
 		d := &inv.Devices[i]
-		if card && d.Excluded == "" && d.Kind == Shared {
+		if card && d.Excluded == "" && d.beside() {
 			d.Excluded = besideCard
 		}
 	}
@@ -67,4 +70,12 @@ func (d *Device) available(h *Host) {
 		d.Free.Value, d.Free.Source = h.Usable.Value, "host"
 		d.Free.Reason = "no more is available in the system"
 	}
+}
+
+// beside reports whether a device is graphics that ride along with a
+// processor. Strix Halo's are not: they are what its buyers run models on.
+func (d *Device) beside() bool {
+	name := d.Name.Or("")
+	halo := d.Capability.Value == "gfx1151" || strings.Contains(name, "8060S") || strings.Contains(name, "8050S")
+	return d.Kind == Shared || d.Kind == Unified && d.Vendor == "amd" && !halo
 }

@@ -45,8 +45,21 @@ func Sources() []Source {
 		hostSource(),
 		diskSource(),
 		pciSource(),
+		accelSource(),
 		nvmlSource(),
 		nvidiaSMISource(),
+		amdgpuSource(),
+		amdSMISource(),
+		rocmSMISource(),
+		appleSource(),
+		macmonSource(),
+		displaysSource(),
+		powermetricsSource(),
+		intelSource(),
+		xpuSMISource(),
+		tegrastatsSource(),
+		nvtopSource(),
+		windowsSource(),
 	}
 }
 

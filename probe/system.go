@@ -24,6 +24,7 @@ type System struct {
 	// Run runs a command and returns what it wrote to standard output.
 	Run    func(ctx context.Context, c Command) ([]byte, error)
 	Getenv func(string) string
+	UID    int // of this process, -1 where there are none
 	// NVML is the path of NVIDIA's management library, "" for the system's.
 	NVML string
 }
@@ -39,7 +40,7 @@ type Command struct {
 
 // Local returns this machine.
 func Local() *System {
-	return &System{OS: runtime.GOOS, Arch: runtime.GOARCH, Root: "/", Files: os.DirFS("/"), Run: runCommand, Getenv: os.Getenv}
+	return &System{OS: runtime.GOOS, Arch: runtime.GOARCH, Root: "/", Files: os.DirFS("/"), Run: runCommand, Getenv: os.Getenv, UID: os.Getuid()}
 }
 
 // Bounds on a command: a tool that hangs or never stops printing costs that
