@@ -75,17 +75,17 @@ func wiredLimit(total int64) int64 {
 }
 
 var (
-	ioregMemory = regexp.MustCompile(`"In use system memory"=(\d{1,19})`)
-	ioregBusy   = regexp.MustCompile(`"Device Utilization %"=(\d{1,3})`)
-	ioregCores  = regexp.MustCompile(`"gpu-core-count" = (\d{1,4})`)
+	ioregMemory = pattern(`"In use system memory"=(\d{1,19})`)
+	ioregBusy   = pattern(`"Device Utilization %"=(\d{1,3})`)
+	ioregCores  = pattern(`"gpu-core-count" = (\d{1,4})`)
 )
 
 // ioreg takes what the graphics driver counts: memory in use by the GPU and how
 // busy it is.
 func (d *Device) ioreg(out []byte) {
 	const source = "ioreg"
-	find := func(re *regexp.Regexp) (int64, bool) {
-		m := re.FindSubmatch(out)
+	find := func(re func() *regexp.Regexp) (int64, bool) {
+		m := re().FindSubmatch(out)
 		if m == nil {
 			return 0, false
 		}

@@ -1,9 +1,6 @@
 package probe
 
-import (
-	"context"
-	"regexp"
-)
+import "context"
 
 // tegrastatsSource runs NVIDIA's tool for Jetson boards, whose driver NVML
 // tells little about. It prints a line each second until it is stopped.
@@ -35,10 +32,10 @@ func tegrastatsSource() Source {
 }
 
 var (
-	tegraRAM   = regexp.MustCompile(`RAM (\d{1,9})/(\d{1,9})MB`)
-	tegraBusy  = regexp.MustCompile(`GR3D_FREQ (\d{1,3})%`)
-	tegraTemp  = regexp.MustCompile(`(?i)(?:gpu|tj)@(-?\d{1,3}(?:\.\d+)?)C`)
-	tegraPower = regexp.MustCompile(`(?:VDD_GPU_SOC|VDD_GPU|POM_5V_GPU|VDD_CPU_GPU_CV) (\d{1,7})(?:mW)?`)
+	tegraRAM   = pattern(`RAM (\d{1,9})/(\d{1,9})MB`)
+	tegraBusy  = pattern(`GR3D_FREQ (\d{1,3})%`)
+	tegraTemp  = pattern(`(?i)(?:gpu|tj)@(-?\d{1,3}(?:\.\d+)?)C`)
+	tegraPower = pattern(`(?:VDD_GPU_SOC|VDD_GPU|POM_5V_GPU|VDD_CPU_GPU_CV) (\d{1,7})(?:mW)?`)
 )
 
 // parseTegrastats reads one line. Its memory is all of the board's: used by
@@ -46,22 +43,22 @@ var (
 func parseTegrastats(line []byte) (Device, bool) {
 	const source = "tegrastats"
 	d := Device{ID: "nvidia:tegra", Vendor: "nvidia", Kind: Unified, Index: 0}
-	m := tegraRAM.FindSubmatch(line)
+	m := tegraRAM().FindSubmatch(line)
 	if m == nil {
 		return d, false
 	}
 	used, _ := integer(string(m[1]))
 	total, _ := integer(string(m[2]))
 	d.Total, d.Used = known(source, total<<20), known(source, min(used, total)<<20)
-	if m := tegraBusy.FindSubmatch(line); m != nil {
+	if m := tegraBusy().FindSubmatch(line); m != nil {
 		v, _ := integer(string(m[1]))
 		d.Utilization = known(source, float64(v))
 	}
-	if m := tegraTemp.FindSubmatch(line); m != nil {
+	if m := tegraTemp().FindSubmatch(line); m != nil {
 		v, _ := decimal(string(m[1]))
 		d.Temperature = known(source, v)
 	}
-	if m := tegraPower.FindSubmatch(line); m != nil {
+	if m := tegraPower().FindSubmatch(line); m != nil {
 		v, _ := decimal(string(m[1]))
 		d.Power = known(source, v/1000)
 	}

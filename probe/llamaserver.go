@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 )
 
@@ -42,14 +41,14 @@ func LlamaServer(ctx context.Context, sys *System, name string) View {
 	return v
 }
 
-var listedDevice = regexp.MustCompile(`^\s+(\S{1,40}: .{1,200}) \((\d{1,12}) MiB, (\d{1,12}) MiB free\)\s*$`)
+var listedDevice = pattern(`^\s+(\S{1,40}: .{1,200}) \((\d{1,12}) MiB, (\d{1,12}) MiB free\)\s*$`)
 
 // parseListDevices reads llama.cpp's list, which other messages stand around.
 func parseListDevices(out []byte) ([]Seen, bool) {
 	_, list, ok := strings.Cut(string(out), "Available devices:")
 	var devices []Seen
 	for _, line := range strings.Split(list, "\n") {
-		m := listedDevice.FindStringSubmatch(line)
+		m := listedDevice().FindStringSubmatch(line)
 		if m == nil || len(devices) == 256 {
 			continue
 		}

@@ -4,9 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
+
+// pattern returns a regular expression that is compiled when it is first used:
+// most runs of the program read no tool's text.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // mostBytes bounds memory sizes that tools report: 1 EiB. What is larger is a
 // sentinel or damage.

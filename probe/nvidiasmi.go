@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -50,7 +49,7 @@ func readNvidiaSMI(ctx context.Context, sys *System) Reading {
 	return Reading{State: OK, Devices: append(devices, suspended...)}
 }
 
-var invalidField = regexp.MustCompile(`Field "([a-z0-9_.]+)" is not a valid field`)
+var invalidField = pattern(`Field "([a-z0-9_.]+)" is not a valid field`)
 
 // querySMI asks for all fields; one that this version does not know fails the
 // whole query, which is then asked again without it.
@@ -58,10 +57,10 @@ func querySMI(ctx context.Context, sys *System, only []string) ([]Device, error)
 	fields := slices.Clone(smiFields)
 	for {
 		out, err := sys.Run(ctx, Command{Name: "nvidia-smi", Args: append([]string{"--query-gpu=" + strings.Join(fields, ","), "--format=csv,noheader,nounits"}, only...)})
-		unknown := invalidField.FindSubmatch(out)
+		unknown := invalidField().FindSubmatch(out)
 		var e *ExecError
 		if unknown == nil && errors.As(err, &e) {
-			unknown = invalidField.FindSubmatch([]byte(e.Stderr))
+			unknown = invalidField().FindSubmatch([]byte(e.Stderr))
 		}
 		if unknown != nil {
 			before := len(fields)

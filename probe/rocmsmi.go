@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -117,12 +116,12 @@ func rocmCSV(out []byte) rocmCards {
 	return cards.checked()
 }
 
-var rocmLine = regexp.MustCompile(`^GPU\[(\d{1,4})\]\s*: (.+?): (.*)$`)
+var rocmLine = pattern(`^GPU\[(\d{1,4})\]\s*: (.+?): (.*)$`)
 
 func rocmText(out []byte) rocmCards {
 	cards := rocmCards{}
 	for _, line := range strings.Split(string(out), "\n") {
-		m := rocmLine.FindStringSubmatch(strings.TrimSpace(line))
+		m := rocmLine().FindStringSubmatch(strings.TrimSpace(line))
 		if m == nil {
 			continue
 		}

@@ -210,7 +210,20 @@ func newProbe(ctx context.Context, opts Options, inv *probe.Inventory, w *probe.
 			out.Sources = append(out.Sources, ProbeSource{Name: s.Name, State: string(s.State), Reason: s.Reason, Hint: s.Hint, TookMS: ms(s.Took)})
 		}
 	}
+	if full {
+		for _, v := range opts.Machine.Engines(ctx) {
+			out.Host.Engines = append(out.Host.Engines, engineView(&v, inv))
+		}
+	}
 	return out
+}
+
+func engineView(v *probe.View, inv *probe.Inventory) EngineView {
+	e := EngineView{Engine: v.Engine, State: string(v.State), Reason: v.Reason, Devices: []SeenDevice{}, Differences: append([]string{}, v.Against(inv)...)}
+	for _, s := range v.Devices {
+		e.Devices = append(e.Devices, SeenDevice(s))
+	}
+	return e
 }
 
 // linksOf lists the ways from a device to others.
