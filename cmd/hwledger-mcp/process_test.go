@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,19 +36,26 @@ func TestMain(m *testing.M) {
 }
 
 // binary builds the program as it is released, and copies it as an
-// installation does: of a file that the C linker has just written, Linux maps
-// pages that are never used, two or three MiB of them.
+// installation does. Of a file that the C linker has just written, in large
+// writes, Linux keeps large folios and maps each as a whole: two or three MiB
+// that no page of was asked for, and that are gone after a restart.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(buildDir, "hwledger-mcp")
 	out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path+".linked", ".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	program, err := os.ReadFile(path + ".linked")
+	from, err := os.Open(path + ".linked")
 	if err != nil {
 		return "", err
 	}
-	return path, os.WriteFile(path, program, 0o755)
+	defer from.Close()
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(to, from)
+	return path, errors.Join(err, to.Close())
 })
 
 func program(t testing.TB, args ...string) *exec.Cmd {
