@@ -18,7 +18,7 @@ func accelSource() Source {
 			}
 			dir := "sys/class/accel/" + name + "/device"
 			event := sys.text(dir + "/uevent")
-			d := Device{ID: uevent(event, "PCI_SLOT_NAME"), PCI: uevent(event, "PCI_SLOT_NAME"), Index: -1, Kind: Unknown, Excluded: noDriver}
+			d := Device{ID: uevent(event, "PCI_SLOT_NAME"), PCI: uevent(event, "PCI_SLOT_NAME"), Index: -1, Kind: Unknown}
 			if d.ID == "" {
 				d.ID = name
 			}

@@ -75,7 +75,7 @@ func (r *Reading) of(vendor string) []Device {
 // absorb takes from b what d does not know.
 func (d *Device) absorb(b *Device) {
 	if d.UUID == "" && b.UUID != "" {
-		d.UUID = b.UUID
+		d.UUID, d.ID = b.UUID, b.ID
 	}
 	if d.PCI == "" {
 		d.PCI = b.PCI
@@ -86,7 +86,7 @@ func (d *Device) absorb(b *Device) {
 	if d.Kind == "" || d.Kind == Unknown {
 		d.Kind = b.Kind
 	}
-	if d.Excluded == "" || d.Excluded == noDriver {
+	if d.Excluded == "" {
 		d.Excluded = b.Excluded
 	}
 	mine, theirs := d.slots(), b.slots()

@@ -41,12 +41,6 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// card is one NVIDIA card on the PCI bus.
-func card(address, status string) string {
-	dir := "sys/bus/pci/devices/" + address
-	return dir + "/vendor=0x10de\n" + dir + "/class=0x030200\n" + dir + "/power/runtime_status=" + status
-}
-
 // readNVML reads a library that is built with macros, in a child.
 func readNVML(t *testing.T, files string, macros ...string) Reading {
 	t.Helper()

@@ -52,7 +52,7 @@ func pciDevice(sys *System, address string) (Device, bool) {
 	if !accelerates(sys.text(dir+"/class")) || notGPU[vendor] {
 		return Device{}, false
 	}
-	d := Device{ID: address, PCI: address, Index: -1, Vendor: pciVendors[vendor], Kind: Unknown, Excluded: noDriver}
+	d := Device{ID: address, PCI: address, Index: -1, Vendor: pciVendors[vendor], Kind: Unknown}
 	if d.Vendor == "" {
 		d.Vendor = oneLine(vendor)
 	}

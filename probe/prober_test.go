@@ -23,8 +23,14 @@ func gpu(id string, free int64) Device {
 func TestJoin(t *testing.T) {
 	a := Device{ID: "GPU-1", UUID: "GPU-1", PCI: "0000:01:00.0", Vendor: "nvidia", Kind: Dedicated, Index: 0,
 		Name: known("nvml", "RTX 4090"), Total: known("nvml", int64(100)), Power: missing[float64]("nvml", Denied, "no")}
-	b := Device{ID: "0000:01:00.0", PCI: "0000:01:00.0", Vendor: "nvidia", Index: -1, Excluded: noDriver, Name: known("pci", "AD102"), NUMANode: known("pci", int64(1))}
+	b := Device{ID: "0000:01:00.0", PCI: "0000:01:00.0", Vendor: "nvidia", Index: -1, Kind: Unknown, Name: known("pci", "AD102"), NUMANode: known("pci", int64(1))}
 	c := Device{ID: "nvidia:0", Vendor: "nvidia", Kind: Dedicated, Index: 0, Power: known("nvtop", 12.0), Total: known("nvtop", int64(99))}
+	part := Device{ID: "MIG-1", UUID: "MIG-1", Vendor: "nvidia", Parent: "GPU-1", Index: -1}
+	for _, order := range [][]Reading{{{Devices: []Device{a, part}}, {Devices: []Device{b}}}, {{Devices: []Device{b}}, {Devices: []Device{a, part}}}} {
+		if out := join(order); len(out) != 2 || out[0].ID != "GPU-1" || out[1].Parent != out[0].ID {
+			t.Errorf("with a part: %+v", out)
+		}
+	}
 	out := join([]Reading{{Devices: []Device{b}}, {Devices: []Device{a}}, {Devices: []Device{c}}})
 	if len(out) != 1 {
 		t.Fatalf("%d devices: %+v", len(out), out)

@@ -44,8 +44,6 @@ func Sources() []Source {
 	return []Source{
 		hostSource(),
 		diskSource(),
-		pciSource(),
-		accelSource(),
 		nvmlSource(),
 		nvidiaSMISource(),
 		amdgpuSource(),
@@ -57,6 +55,8 @@ func Sources() []Source {
 		powermetricsSource(),
 		intelSource(),
 		xpuSMISource(),
+		accelSource(),
+		pciSource(),
 		tegrastatsSource(),
 		nvtopSource(),
 		windowsSource(),

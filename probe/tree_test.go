@@ -32,6 +32,12 @@ func machine(files fs.FS) *System {
 	}
 }
 
+// card is one NVIDIA card on the PCI bus.
+func card(address, status string) string {
+	dir := "sys/bus/pci/devices/" + address
+	return dir + "/vendor=0x10de\n" + dir + "/class=0x030200\n" + dir + "/power/runtime_status=" + status
+}
+
 // denied refuses some files, as a kernel refuses other users.
 type denied struct {
 	fs.FS
@@ -123,7 +129,7 @@ sys/bus/pci/devices/0000:12:00.0/class=0x030000
 usr/share/misc/pci.ids=# comment\n1002  Advanced Micro Devices, Inc. [AMD/ATI]\n\t744b  Navi\n\t744c  Navi 31 [Radeon RX 7900 XT/7900 XTX]\n\t\t1da2 e471  NITRO+\n10de  NVIDIA Corporation\n\t744c  Wrong
 `)
 	sys := machine(denied{files, "dev/kfd"})
-	inv := New(sys, pciSource(), amdgpuSource()).Probe(context.Background())
+	inv := New(sys, amdgpuSource(), pciSource()).Probe(context.Background())
 	if len(inv.Devices) != 2 {
 		t.Fatalf("%d devices, want each once", len(inv.Devices))
 	}
@@ -137,7 +143,7 @@ usr/share/misc/pci.ids=# comment\n1002  Advanced Micro Devices, Inc. [AMD/ATI]\n
 	if igpu.Excluded != besideCard || igpu.Kind != Unified {
 		t.Errorf("the processor's: %+v", igpu)
 	}
-	report := inv.Sources[1]
+	report := inv.Sources[0]
 	if !strings.Contains(report.Hint, "render") || !strings.Contains(report.Reason, "/dev/kfd") {
 		t.Errorf("access: %+v", report)
 	}

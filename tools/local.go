@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"hwledger/calc/engine"
 	"hwledger/calc/hardware"
@@ -47,7 +48,7 @@ func localNotes(ctx context.Context, machine *probe.Sampler) []string {
 	if err != nil {
 		return nil
 	}
-	var out []string
+	var out, makers []string
 	used := 0
 	for i := range inv.Devices {
 		d := &inv.Devices[i]
@@ -60,6 +61,12 @@ func localNotes(ctx context.Context, machine *probe.Sampler) []string {
 		default:
 			used++
 		}
+		if d.Excluded == "" && !slices.Contains(makers, d.Vendor) {
+			makers = append(makers, d.Vendor)
+		}
+	}
+	if len(makers) > 1 {
+		out = append(out, "the devices are of several makers ("+strings.Join(makers, ", ")+"): most engines use those of one")
 	}
 	if used == 0 {
 		out = append([]string{"no accelerator can be planned on: this is a plan for the processor and system memory"}, out...)
@@ -70,18 +77,21 @@ func localNotes(ctx context.Context, machine *probe.Sampler) []string {
 // plannedDevice is a device with its rates from the catalogue, which engines'
 // rules were held against; the driver's own where it is not listed.
 func plannedDevice(d *probe.Device, empty bool) engine.Device {
-	total := d.Total.Value - d.Reserved.Or(0)
+	total := max(0, d.Total.Value-d.Reserved.Or(0))
 	out := engine.Device{
-		Name: d.Name.Or(d.ID), Vendor: d.Vendor, Kind: engine.MemoryKind(d.Kind), Arch: d.Capability.Or(""),
-		Total: engine.Bytes(total), Bandwidth: d.Bandwidth.Or(0),
+		Name: d.Name.Or(d.ID), Vendor: d.Vendor, Kind: engine.MemoryKind(d.Kind), Arch: d.Capability.Or(""), Bandwidth: d.Bandwidth.Or(0),
 	}
-	if a, ok := identify(d); ok {
+	if a, ok := identify(d); ok && d.Parent == "" { // a part of a card has a part of its rates
 		c := a.Device()
 		out.Bandwidth, out.Flops = c.Bandwidth, c.Flops
 		if out.Arch == "" {
 			out.Arch = c.Arch
 		}
+		if d.Kind == probe.Dedicated && !d.Reserved.Known() { // what the driver keeps is not told
+			total = min(total, int64(c.Total))
+		}
 	}
+	out.Total = engine.Bytes(total)
 	limit := min(total, d.Limit.Or(total))
 	free := min(d.Free.Or(limit), total)
 	if empty {
