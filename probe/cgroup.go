@@ -46,7 +46,7 @@ func groups(sys *System, controller string) []group {
 			version = 1
 			mine, there = own[controller]
 		}
-		if !there {
+		if !there || len(out) == mostGroups {
 			continue
 		}
 		top := strings.TrimPrefix(at, "/")
@@ -99,12 +99,19 @@ func within(sys *System, top, root, own string) string {
 	return dir
 }
 
+// mostDepth bounds how deep control groups are nested, and mostGroups how many
+// mounts show them.
+const (
+	mostDepth  = 256
+	mostGroups = 64
+)
+
 // up lists the group and all above it.
 func (g group) up() []string {
 	var out []string
 	for dir := g.dir; ; dir = path.Dir(dir) {
 		out = append(out, dir)
-		if dir == g.top || len(dir) <= len(g.top) {
+		if len(dir) <= len(g.top) || dir == path.Dir(dir) || len(out) == mostDepth {
 			return out
 		}
 	}

@@ -320,3 +320,52 @@ sys/devices/system/node/node1/cpulist=16-31
 		}
 	}
 }
+
+// Whatever files hold, reading them ends, and says nothing that cannot be.
+func FuzzFiles(f *testing.F) {
+	f.Add("0::/a/b", "1 2 0:26 / /sys/fs/cgroup rw - cgroup2 x rw", "8192", "1002  AMD\n\t744c  Navi [X]")
+	f.Add("4:memory,cpu:/x", "1 2 0:26 /x / rw - cgroup x rw,memory,cpu", "max 100000", "1586, D1, AMD Radeon 8060S")
+	f.Add("0::"+strings.Repeat("/..", 50), "1 2 0:26 / / rw - cgroup2 x rw", "9223372036854775807", "HugePages_Free: 9223372036854775807\nHugepagesize: 9223372036854775807 kB")
+	f.Add("", "", "gfx_target_version 110501\ndrm_render_minor 128", "Node 0 MemTotal: 9223372036854775807 kB")
+	f.Fuzz(func(t *testing.T, own, mounts, value, list string) {
+		files := fstest.MapFS{}
+		for _, path := range []string{
+			"sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current", "sys/fs/cgroup/memory.stat", "sys/fs/cgroup/cpu.max", "memory.max",
+			"sys/fs/cgroup/memory.limit_in_bytes", "sys/fs/cgroup/cpu.cfs_quota_us", "sys/fs/cgroup/cpu.cfs_period_us",
+			"sys/class/kfd/kfd/topology/nodes/0/properties", "sys/class/drm/card0/device/mem_info_vram_total", "sys/class/drm/card0/device/mem_info_vram_used",
+			"sys/class/drm/card0/device/mem_info_gtt_total", "sys/class/drm/card0/device/mem_info_gtt_used", "sys/class/drm/card0/device/uevent",
+			"sys/class/drm/card0/device/hwmon/hwmon0/temp1_input", "sys/class/drm/card0/device/hwmon/hwmon0/energy1_input", "sys/class/drm/card0/device/current_link_speed",
+			"sys/class/drm/card0/device/tile0/physical_vram_size_bytes", "sys/class/drm/card0/device/device", "sys/class/drm/card0/device/revision",
+		} {
+			files[path] = &fstest.MapFile{Data: []byte(value)}
+		}
+		for _, path := range []string{"usr/share/misc/pci.ids", "usr/share/libdrm/amdgpu.ids", "proc/meminfo", "proc/self/limits", "sys/devices/system/node/node0/meminfo", "proc/version", "proc/driver/nvidia/version"} {
+			files[path] = &fstest.MapFile{Data: []byte(list)}
+		}
+		files["proc/self/cgroup"], files["proc/self/mountinfo"] = &fstest.MapFile{Data: []byte(own)}, &fstest.MapFile{Data: []byte(mounts)}
+		vendor := &fstest.MapFile{Data: []byte("0x1002")}
+		files["sys/class/drm/card0/device/vendor"] = vendor
+		sys := machine(files)
+		limit, room := cgroupMemory(sys)
+		sizes := []Field[int64]{limit, room, hugePages(sys), memlock(sys)}
+		for _, n := range numaNodes(sys).Value {
+			sizes = append(sizes, Field[int64]{n.Total, Note{State: OK}})
+		}
+		if q := cpuQuota(sys); q.Known() && q.Value <= 0 {
+			t.Errorf("quota %+v", q)
+		}
+		amd := amdgpuSource().Read(context.Background(), sys)
+		vendor.Data = []byte("0x8086")
+		intel := intelSource().Read(context.Background(), sys)
+		inv := &Inventory{Devices: append(amd.Devices, intel.Devices...)}
+		settle(inv)
+		for _, d := range inv.Devices {
+			sizes = append(sizes, d.Total, d.Used, d.Free)
+		}
+		for _, f := range sizes {
+			if f.Known() && (f.Value < 0 || f.Value > mostBytes) {
+				t.Errorf("%+v", f)
+			}
+		}
+	})
+}
