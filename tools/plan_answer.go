@@ -28,6 +28,8 @@ type Plan struct {
 	Notes       []string         `json:"notes,omitempty"`
 
 	image []byte
+	// live is set for a plan on what is free on this machine now.
+	live bool
 }
 
 // Picture is a PNG image of the plan, nil when none was asked for.

@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -90,7 +89,7 @@ func resolveRecent(ctx context.Context, req lookup.Request) (*lookup.Result, err
 
 // lasting reports whether an answer is the same for as long as it may be kept:
 // a plan of a catalogue's model on hardware that was named, not looked at.
-func lasting(a Answer, args string) bool {
+func lasting(a Answer) bool {
 	p, ok := a.(*Plan)
-	return ok && p.Model.ResolvedFrom == "catalog" && !strings.Contains(args, `"local`)
+	return ok && p.Model.ResolvedFrom == "catalog" && !p.live
 }

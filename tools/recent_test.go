@@ -63,8 +63,14 @@ func TestRecentKeepsNothingLocal(t *testing.T) {
 	if plan(2) == plan(4) {
 		t.Error("a changed file was not read")
 	}
-	if a := (&Plan{Model: PlannedModel{ResolvedFrom: "catalog"}}); lasting(a, `{"hardware":"local"}`) || !lasting(a, `{"hardware":"RTX 4090"}`) || lasting(&Plan{Model: PlannedModel{ResolvedFrom: "hub"}}, `{}`) {
-		t.Error("the wrong answers last")
+	for _, hardware := range []string{"local", "\\u006cocal", " LOCAL "} {
+		args := json.RawMessage(`{"model":"Qwen/Qwen3-8B","hardware":"` + hardware + `"}`)
+		if first := s.Call(t.Context(), "plan_memory", args); first == s.Call(t.Context(), "plan_memory", args) {
+			t.Errorf("a plan on %q was kept", hardware)
+		}
+	}
+	if len(s.recent.answers) != 0 {
+		t.Errorf("%d answers are kept", len(s.recent.answers))
 	}
 }
 

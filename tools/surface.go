@@ -12,6 +12,7 @@ import (
 
 	"hwledger/calc/model"
 	"hwledger/calc/near"
+	"hwledger/probe"
 )
 
 // Options choose and configure the tools of a surface.
@@ -25,6 +26,9 @@ type Options struct {
 	// Offline forbids the network to all tools.
 	Offline bool
 	Version string
+	// Machine samples this machine's hardware; the real one when it is nil.
+	// Nothing is read before a tool asks.
+	Machine *probe.Sampler
 	// Log takes diagnostics; they are dropped when it is nil.
 	Log *slog.Logger
 }
@@ -41,6 +45,9 @@ type Surface struct {
 func New(opts Options) (*Surface, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if opts.Machine == nil {
+		opts.Machine = probe.NewSampler(probe.New(probe.Local()))
 	}
 	s := &Surface{opts: opts, recent: newRecent()}
 	var known, names []string
@@ -115,7 +122,7 @@ func (s *Surface) Call(ctx context.Context, name string, args json.RawMessage) (
 	if err == nil {
 		r = &Result{Answer: out, Text: out.Text()}
 		if r.Structured, err = json.Marshal(out); err == nil {
-			if lasting(out, key) {
+			if lasting(out) {
 				keep(s.recent, s.recent.answers, key, r)
 			}
 			return r

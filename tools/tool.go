@@ -24,6 +24,7 @@ var registry = []func(Options) Tool{
 	comparePlans,
 	exportLaunch,
 	explainMemory,
+	probeHardware,
 	lookupHardware,
 }
 
