@@ -70,7 +70,7 @@ func TestModelResourceNamesNoFile(t *testing.T) {
 	for _, ref := range []string{
 		"", "..", "../..", "../../etc/passwd", "/etc/passwd", "//etc/passwd", "./testdata", "~/x.gguf", "Qwen/../../etc/passwd", "Qwen/..", "a/..%2f..%2fetc/passwd",
 		"%2e%2e/%2e%2e/etc/passwd", "%2fetc%2fpasswd", "%252e%252e/x", "..%5c..%5cetc", `..\..\etc`, `C:\x.gguf`, "C:/x.gguf", "file:///etc/passwd", "https://127.0.0.1/x.gguf",
-		"http://169.254.169.254/latest", "mlx:../x", "mlx:/etc", "hf:../x", "hf:/etc/passwd", "catalog:../x", "ollama:../../x", "a/b/c/d/e", "x\x00y", "x%00y", "x\ny", "x y", "‮x",
+		"http://169.254.169.254/latest", "mlx:../x", "mlx:/etc", "hf:../x", "hf:/etc/passwd", "catalog:../x", "ollama:../../x", "a/b/c/d/e", "x\x00y", "x%00y", "x\ny", "x y", "\u202ex",
 		strings.Repeat("a", 301), strings.Repeat("a/", 5000), "%", "%zz", "a?b", "a#b", "-rf", "--config/x/../y",
 	} {
 		_, code, failed := read(t, "hwledger://models/"+ref)
