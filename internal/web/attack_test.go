@@ -125,8 +125,7 @@ func TestHeaders(t *testing.T) {
 // and take nothing from others meanwhile.
 func TestSlowClients(t *testing.T) {
 	before := runtime.NumGoroutine()
-	s, cancel, done := start(t, Options{BodyTimeout: 200 * time.Millisecond, MaxRunning: 2}, nil)
-	s.http.ReadHeaderTimeout = 200 * time.Millisecond
+	s, cancel, done := start(t, Options{HeaderTimeout: 200 * time.Millisecond, BodyTimeout: 200 * time.Millisecond, MaxRunning: 2}, nil)
 	const slow = 200
 	var ended sync.WaitGroup
 	for i := range slow {

@@ -130,9 +130,10 @@ func statusOf(code int) int {
 }
 
 const (
-	// settleWithin bounds the wait for notifications to be written. They may
-	// go out on another stream of the client, and then none comes here.
-	settleWithin = 50 * time.Millisecond
+	// settleWithin bounds the wait for notifications to be written: only those
+	// that a full channel refused never are. sessionSettleWithin does so where a
+	// session has other streams that they may go out on.
+	settleWithin, sessionSettleWithin = time.Second, 50 * time.Millisecond
 	// gap is what the TypeScript client needs between a notification and the
 	// answer: of two that come in one piece it loses the first.
 	gap = 2 * time.Millisecond
@@ -159,7 +160,11 @@ func settled(next server.ToolHandlerFunc) server.ToolHandlerFunc {
 }
 
 func (p *reply) settle(ctx context.Context, sent int64) {
-	late := time.NewTimer(settleWithin)
+	within := settleWithin
+	if !p.modern {
+		within = sessionSettleWithin
+	}
+	late := time.NewTimer(within)
 	defer late.Stop()
 	for p.written.Load() < sent {
 		select {

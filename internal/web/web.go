@@ -44,8 +44,9 @@ type Options struct {
 	// MaxSessions is how many sessions of the older versions there may be, and
 	// how many streams; 1000.
 	MaxSessions int
-	// BodyTimeout bounds the arrival of a message; 30 s.
-	BodyTimeout time.Duration
+	// HeaderTimeout bounds the arrival of a request's header, 10 s, and
+	// BodyTimeout that of its message, 30 s.
+	HeaderTimeout, BodyTimeout time.Duration
 	// SessionTTL ends sessions that were silent for so long; 30 min.
 	SessionTTL time.Duration
 	// Drain is how long answers may take after the end was asked for; 10 s.
@@ -67,7 +68,7 @@ func (o *Options) fill() {
 	for _, x := range []struct {
 		v   *time.Duration
 		def time.Duration
-	}{{&o.BodyTimeout, 30 * time.Second}, {&o.SessionTTL, 30 * time.Minute}, {&o.Drain, 10 * time.Second}} {
+	}{{&o.HeaderTimeout, 10 * time.Second}, {&o.BodyTimeout, 30 * time.Second}, {&o.SessionTTL, 30 * time.Minute}, {&o.Drain, 10 * time.Second}} {
 		if *x.v <= 0 {
 			*x.v = x.def
 		}
@@ -121,7 +122,7 @@ func Listen(srv *server.MCPServer, opts Options) (*Server, error) {
 	s.streams, end = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:           s.handler(srv, local),
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: opts.HeaderTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeader,
 		TLSConfig:         opts.TLS,
