@@ -38,7 +38,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		offered[i] = server.ServerTool{Tool: d, Handler: s.handle}
 	}
 	srv.AddTools(offered...)
-	s.addResources(srv)
+	s.addModelResources(srv)
 	s.addPrompts(srv)
 	return srv, nil
 }

@@ -27,9 +27,9 @@ const (
 	formulasURI = "hwledger://formulas"
 )
 
-// addResources offers what the tools know as resources too, for clients whose
+// addModelResources offers what the tools know as resources too, for clients whose
 // people choose what the model reads.
-func (s *Surface) addResources(srv *server.MCPServer) {
+func (s *Surface) addModelResources(srv *server.MCPServer) {
 	if s.offers("lookup_model") {
 		srv.AddResourceTemplate(mcp.NewResourceTemplate(modelsRef, "model", mcp.WithTemplateTitle("Model"), mcp.WithTemplateMIMEType("application/json"),
 			mcp.WithTemplateDescription("What a model is, as lookup_model says it: hwledger://models/Qwen/Qwen3-8B.")), s.readModel)

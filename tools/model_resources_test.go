@@ -11,9 +11,9 @@ import (
 	"hwledger/internal/protocol"
 )
 
-// ask sends one request of 2026-07-28 to the whole server, and returns its
+// askServer sends one request of 2026-07-28 to the whole server, and returns its
 // result, or its error and the code.
-func ask(t testing.TB, opts Options, method string, params map[string]any) (result map[string]any, code int, failed string) {
+func askServer(t testing.TB, opts Options, method string, params map[string]any) (result map[string]any, code int, failed string) {
 	t.Helper()
 	opts.Offline = true
 	srv, err := newSurface(t, opts).Server()
@@ -43,9 +43,9 @@ func ask(t testing.TB, opts Options, method string, params map[string]any) (resu
 	return result, 0, ""
 }
 
-func read(t testing.TB, uri string) (text string, code int, failed string) {
+func readResource(t testing.TB, uri string) (text string, code int, failed string) {
 	t.Helper()
-	r, code, failed := ask(t, Options{}, "resources/read", map[string]any{"uri": uri})
+	r, code, failed := askServer(t, Options{}, "resources/read", map[string]any{"uri": uri})
 	if code != 0 {
 		return "", code, failed
 	}
@@ -54,7 +54,7 @@ func read(t testing.TB, uri string) (text string, code int, failed string) {
 
 // A model's resource is what lookup_model says of it.
 func TestModelResource(t *testing.T) {
-	text, code, failed := read(t, "hwledger://models/catalog:Qwen/Qwen3-8B")
+	text, code, failed := readResource(t, "hwledger://models/catalog:Qwen/Qwen3-8B")
 	if code != 0 {
 		t.Fatal(failed)
 	}
@@ -73,19 +73,19 @@ func TestModelResourceNamesNoFile(t *testing.T) {
 		"http://169.254.169.254/latest", "mlx:../x", "mlx:/etc", "hf:../x", "hf:/etc/passwd", "catalog:../x", "ollama:../../x", "a/b/c/d/e", "x\x00y", "x%00y", "x\ny", "x y", "\u202ex",
 		strings.Repeat("a", 301), strings.Repeat("a/", 5000), "%", "%zz", "a?b", "a#b", "-rf", "--config/x/../y",
 	} {
-		_, code, failed := read(t, "hwledger://models/"+ref)
+		_, code, failed := readResource(t, "hwledger://models/"+ref)
 		if code != mcp.INVALID_PARAMS || strings.Contains(failed, "root:") {
 			t.Errorf("%.60q: code %d: %.200s", ref, code, failed)
 		}
 	}
-	if _, code, failed := read(t, "hwledger://models/catalog:nobody/nothing"); code != mcp.INVALID_PARAMS || !strings.Contains(failed, "model_not_found") {
+	if _, code, failed := readResource(t, "hwledger://models/catalog:nobody/nothing"); code != mcp.INVALID_PARAMS || !strings.Contains(failed, "model_not_found") {
 		t.Errorf("an unknown model: %d %s", code, failed)
 	}
 }
 
 // The formulas are those of each engine, with their sources.
 func TestFormulas(t *testing.T) {
-	text, code, failed := read(t, formulasURI)
+	text, code, failed := readResource(t, formulasURI)
 	if code != 0 {
 		t.Fatal(failed)
 	}
@@ -108,7 +108,7 @@ func TestFormulas(t *testing.T) {
 
 func TestResourceNotFound(t *testing.T) {
 	for _, uri := range []string{"hwledger://nothing", "hwledger://formulas/../x", "file:///etc/passwd", "ui://hwledger/../x"} {
-		if _, code, failed := read(t, uri); code != mcp.INVALID_PARAMS || !strings.Contains(failed, "resources/list") {
+		if _, code, failed := readResource(t, uri); code != mcp.INVALID_PARAMS || !strings.Contains(failed, "resources/list") {
 			t.Errorf("%s: %d %s", uri, code, failed)
 		}
 	}
@@ -117,7 +117,7 @@ func TestResourceNotFound(t *testing.T) {
 // Each prompt names only tools that are there, and carries its arguments as one
 // JSON object that the first tool takes.
 func TestPrompts(t *testing.T) {
-	list, _, _ := ask(t, Options{}, "prompts/list", map[string]any{})
+	list, _, _ := askServer(t, Options{}, "prompts/list", map[string]any{})
 	if n := len(list["prompts"].([]any)); n != 3 {
 		t.Errorf("%d prompts", n)
 	}
@@ -127,7 +127,7 @@ func TestPrompts(t *testing.T) {
 		"choose-a-quantization":  {"model": "Qwen/Qwen3-8B", "hardware": "RTX 4090"},
 		"diagnose-out-of-memory": {"log": "vllm: Free memory on device (3.22/4.0 GiB) on startup is less than desired GPU memory utilization (0.9, 3.6 GiB)", "model": "Qwen/Qwen3-0.6B"},
 	} {
-		r, code, failed := ask(t, Options{}, "prompts/get", map[string]any{"name": name, "arguments": args})
+		r, code, failed := askServer(t, Options{}, "prompts/get", map[string]any{"name": name, "arguments": args})
 		if code != 0 {
 			t.Fatalf("%s: %s", name, failed)
 		}
@@ -145,11 +145,11 @@ func TestPrompts(t *testing.T) {
 		}
 	}
 	for _, args := range []map[string]any{{}, {"model": "x"}, {"model": "x", "hardware": " "}, {"model": "x", "hardware": "y", "other": "z"}, {"model": strings.Repeat("x", 2<<20), "hardware": "y"}} {
-		if _, code, failed := ask(t, Options{}, "prompts/get", map[string]any{"name": "will-it-fit", "arguments": args}); code != mcp.INVALID_PARAMS {
+		if _, code, failed := askServer(t, Options{}, "prompts/get", map[string]any{"name": "will-it-fit", "arguments": args}); code != mcp.INVALID_PARAMS {
 			t.Errorf("%.100v: %d %s", args, code, failed)
 		}
 	}
-	if list, _, _ := ask(t, Options{Toolsets: []string{"model"}}, "prompts/list", map[string]any{}); len(list["prompts"].([]any)) != 0 {
+	if list, _, _ := askServer(t, Options{Toolsets: []string{"model"}}, "prompts/list", map[string]any{}); len(list["prompts"].([]any)) != 0 {
 		t.Errorf("prompts without their tools: %v", list)
 	}
 }
@@ -157,7 +157,7 @@ func TestPrompts(t *testing.T) {
 func TestCompletions(t *testing.T) {
 	complete := func(ref map[string]any, name, value string) []any {
 		t.Helper()
-		r, code, failed := ask(t, Options{}, "completion/complete", map[string]any{"ref": ref, "argument": map[string]any{"name": name, "value": value}})
+		r, code, failed := askServer(t, Options{}, "completion/complete", map[string]any{"ref": ref, "argument": map[string]any{"name": name, "value": value}})
 		if code != 0 {
 			t.Fatal(failed)
 		}
