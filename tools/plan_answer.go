@@ -26,6 +26,8 @@ type Plan struct {
 	Layers      []LayerUse       `json:"layers,omitempty"`
 	Suggestions []SuggestionInfo `json:"suggestions"`
 	Notes       []string         `json:"notes,omitempty"`
+
+	choices planChoices
 }
 
 // PlannedModel is the model that was planned for.
@@ -145,6 +147,7 @@ func newPlan(found *lookup.Result, r *calc.Result, detail string) *Plan {
 		Devices:     make([]DeviceUse, len(r.Devices)),
 		Suggestions: make([]SuggestionInfo, len(r.Suggestions)),
 		Notes:       append(slices.Clip(r.Notes), beside(found)...),
+		choices:     newPlanChoices(found, r),
 	}
 	if m.Role == model.RolePipeline {
 		p.Engine.ContextTokens = 0

@@ -4,7 +4,10 @@ import (
 	"context"
 
 	"hwledger/calc"
+	"hwledger/internal/planner"
 )
+
+const planTool = "plan_memory"
 
 // PlanQuery is the input of plan_memory.
 type PlanQuery struct {
@@ -16,7 +19,7 @@ type PlanQuery struct {
 
 func planMemory(opts Options) Tool {
 	return define(Tool{
-		Name: "plan_memory", Title: "Plan memory", Toolset: PlanSet, Effect: Effect{Network: true},
+		Name: planTool, Title: "Plan memory", Toolset: PlanSet, Effect: Effect{Network: true}, App: planner.URI,
 		Description: "Computes the memory a model needs on each device under an engine and a load, and says whether it fits the hardware: verdict, totals with a low-high range, cache capacity and concurrency as the engine would log them, and each term with its formula and source. All sizes are bytes. " +
 			"Use it for any question about memory, context length, batch size or quantization; leave out what is not known, and the answer lists what was assumed. " +
 			"When it does not fit, each suggestion is a change that was itself planned and fits: call again with its arguments.",

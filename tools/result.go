@@ -19,6 +19,8 @@ type Result struct {
 	Failed     bool
 	// Answer is the answer itself, nil when Failed.
 	Answer Answer
+	// Meta goes beside the answer, for programs.
+	Meta map[string]any
 }
 
 // Failure is the JSON form of an error.

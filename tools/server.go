@@ -21,6 +21,8 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
 		server.WithInstructions(s.Instructions()),
 		server.WithToolCapabilities(false),
+		server.WithResourceCapabilities(false, false),
+		server.WithExtensions(s.extensions()),
 		server.WithCacheHints(listTTL, mcp.CacheScopePrivate),
 	)
 	defs, err := s.Definitions()
@@ -32,6 +34,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		offered[i] = server.ServerTool{Tool: d, Handler: s.handle}
 	}
 	srv.AddTools(offered...)
+	s.addPlanner(srv)
 	return srv, nil
 }
 
@@ -62,11 +65,15 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 	if s.opts.Settle > 0 && reported() {
 		time.Sleep(s.opts.Settle)
 	}
-	return &mcp.CallToolResult{
+	answer := &mcp.CallToolResult{
 		Content:           []mcp.Content{mcp.NewTextContent(r.Text)},
 		StructuredContent: r.Structured,
 		IsError:           r.Failed,
-	}, nil
+	}
+	if r.Meta != nil {
+		answer.Meta = &mcp.Meta{AdditionalFields: r.Meta}
+	}
+	return answer, nil
 }
 
 // definition is the tool as tools/list shows it.
@@ -81,7 +88,7 @@ func (t *Tool) definition() (mcp.Tool, error) {
 	}
 	readOnly := !t.Effect.Writes
 	repeatable := readOnly || t.Effect.Repeatable
-	return mcp.Tool{
+	def := mcp.Tool{
 		Name: t.Name, Title: t.Title, Description: t.Description,
 		RawInputSchema: in, RawOutputSchema: out,
 		Annotations: mcp.ToolAnnotation{
@@ -91,7 +98,11 @@ func (t *Tool) definition() (mcp.Tool, error) {
 			IdempotentHint:  &repeatable,
 			OpenWorldHint:   &t.Effect.Network,
 		},
-	}, nil
+	}
+	if t.App != "" {
+		def.Meta = &mcp.Meta{AdditionalFields: map[string]any{"ui": map[string]any{"resourceUri": t.App}}}
+	}
+	return def, nil
 }
 
 // Instructions tell a client how the tools that are offered go together.

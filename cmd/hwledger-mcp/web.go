@@ -5,11 +5,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"hwledger/internal/planner"
 	"hwledger/internal/web"
 	"hwledger/tools"
 )
@@ -90,6 +92,10 @@ func serveWeb(e *env, opts tools.Options, n network, transports string) int {
 	srv, code := mcpServer(e, opts)
 	if srv == nil {
 		return code
+	}
+	o.Open = map[string]http.Handler{}
+	if strings.Contains(transports, "http") { // which the page talks to
+		o.Open["/planner"] = planner.Handler()
 	}
 	o.HTTP, o.SSE, o.Log = strings.Contains(transports, "http"), strings.Contains(transports, "sse"), opts.Log
 	s, err := web.Listen(srv, o)
