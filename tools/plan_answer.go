@@ -27,7 +27,11 @@ type Plan struct {
 	Suggestions []SuggestionInfo `json:"suggestions"`
 	Notes       []string         `json:"notes,omitempty"`
 
-	choices planChoices
+	// What it was made from: the picture and the planner need more of it.
+	found *lookup.Result
+	from  *calc.Result
+	// picture is a PNG, nil when none was asked for.
+	picture []byte
 }
 
 // PlannedModel is the model that was planned for.
@@ -147,7 +151,7 @@ func newPlan(found *lookup.Result, r *calc.Result, detail string) *Plan {
 		Devices:     make([]DeviceUse, len(r.Devices)),
 		Suggestions: make([]SuggestionInfo, len(r.Suggestions)),
 		Notes:       append(slices.Clip(r.Notes), beside(found)...),
-		choices:     newPlanChoices(found, r),
+		found:       found, from: r,
 	}
 	if m.Role == model.RolePipeline {
 		p.Engine.ContextTokens = 0

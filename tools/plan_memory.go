@@ -15,6 +15,7 @@ type PlanQuery struct {
 	LoadArgs
 	Hardware *Hardware `json:"hardware,omitempty" doc:"What to fit into: \"RTX 4090\", \"2x H100-80GB\", \"M3 Max 64GB\", \"RTX 3060 + 64GB RAM\", \"24GB\", or {\"memory_bytes\": 25757220864, \"count\": 1}. Without it the answer has sizes and no verdict." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name"`
 	Detail   string    `json:"detail,omitempty" enum:"summary,terms,layers" default:"terms" doc:"summary is totals only; terms adds each summand with formula, inputs and source; layers adds bytes for every decoder layer too." alias:"verbose,level"`
+	Picture  bool      `json:"picture,omitempty" doc:"Add a picture (PNG)." default:"false" alias:"image,chart,png,plot"`
 }
 
 func planMemory(opts Options) Tool {
@@ -32,6 +33,12 @@ func planMemory(opts Options) Tool {
 		if err != nil {
 			return nil, err
 		}
-		return newPlan(found, res, q.Detail), nil
+		p := newPlan(found, res, q.Detail)
+		if q.Picture {
+			if p.picture, err = p.PNG(); err != nil {
+				return nil, err
+			}
+		}
+		return p, nil
 	})
 }

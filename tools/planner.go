@@ -7,7 +7,6 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"hwledger/calc"
-	"hwledger/calc/lookup"
 	"hwledger/internal/planner"
 )
 
@@ -22,13 +21,11 @@ type planChoices struct {
 	ContextTokens int64    `json:"context_tokens,omitempty"` // the model's maximum
 }
 
-func newPlanChoices(found *lookup.Result, r *calc.Result) planChoices {
-	weights, caches := calc.Alternatives(r.Engine, found.Model)
-	return planChoices{Weights: weights, KVCacheDType: caches, ContextTokens: found.Model.Context}
-}
-
 // meta is what goes beside the answer.
-func (p *Plan) meta() map[string]any { return map[string]any{choicesKey: p.choices} }
+func (p *Plan) meta() map[string]any {
+	weights, caches := calc.Alternatives(p.from.Engine, p.found.Model)
+	return map[string]any{choicesKey: planChoices{Weights: weights, KVCacheDType: caches, ContextTokens: p.found.Model.Context}}
+}
 
 // extensions are the optional parts of the protocol that the server has.
 func (s *Surface) extensions() map[string]any {

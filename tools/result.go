@@ -21,6 +21,8 @@ type Result struct {
 	Answer Answer
 	// Meta goes beside the answer, for programs.
 	Meta map[string]any
+	// Picture shows the answer as PNG, nil for most.
+	Picture []byte
 }
 
 // Failure is the JSON form of an error.

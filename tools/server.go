@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"time"
@@ -69,6 +70,9 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		Content:           []mcp.Content{mcp.NewTextContent(r.Text)},
 		StructuredContent: r.Structured,
 		IsError:           r.Failed,
+	}
+	if r.Picture != nil {
+		answer.Content = append(answer.Content, mcp.NewImageContent(base64.StdEncoding.EncodeToString(r.Picture), "image/png"))
 	}
 	if r.Meta != nil {
 		answer.Meta = &mcp.Meta{AdditionalFields: r.Meta}

@@ -155,7 +155,8 @@ function drawLayers(layers) {
     return i;
   };
   const text = l => `Layer ${l.index}: ${l.mixer}, ${l.feed_forward}; weights ${size(l.weights_bytes)}, cache ${size(l.cache_bytes)}`;
-  const box = $('layers');
+  const box = $('layers'), rows = Math.ceil(layers.length / 40); // equally long ones
+  box.style.gridTemplateColumns = `repeat(${Math.ceil(layers.length / rows)}, minmax(0, 18px))`;
   box.replaceChildren(...layers.map(l => make('div', { role: 'option', id: `layer-${l.index}`, 'aria-label': text(l), title: text(l), 'aria-selected': 'false' }, cell('weights', l.weights_bytes, w), cell('kv_cache', l.cache_bytes, c))));
   $('scale-weights').textContent = `0 to ${size(w)}`;
   $('scale-cache').textContent = c > 1 ? `0 to ${size(c)}` : 'none';
