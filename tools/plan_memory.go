@@ -7,6 +7,8 @@ import (
 	"hwledger/internal/planner"
 )
 
+const planTool = "plan_memory"
+
 // PlanQuery is the input of plan_memory.
 type PlanQuery struct {
 	ModelArgs
@@ -15,11 +17,12 @@ type PlanQuery struct {
 	Empty    bool      `json:"assume_empty,omitempty" default:"false" doc:"With hardware local: plan as if nothing used the devices." alias:"ignore_usage,empty"`
 	Picture  bool      `json:"picture,omitempty" doc:"Add a PNG image of the plan." default:"false" alias:"image,chart"`
 	Detail   string    `json:"detail,omitempty" enum:"summary,terms,layers" default:"terms" doc:"summary is totals only; terms adds each summand with formula, inputs and source; layers adds bytes for every decoder layer too." alias:"verbose,level"`
+	Picture  bool      `json:"picture,omitempty" doc:"Add a picture (PNG)." default:"false" alias:"image,chart,png,plot"`
 }
 
 func planMemory(opts Options) Tool {
 	return define(Tool{
-		Name: "plan_memory", Title: "Plan memory", Toolset: PlanSet, Effect: Effect{Network: true}, App: planner.URI,
+		Name: planTool, Title: "Plan memory", Toolset: PlanSet, Effect: Effect{Network: true}, App: planner.URI,
 		Description: "Computes the memory a model needs on each device under an engine and a load, and says whether it fits the hardware: verdict, totals with a low-high range, cache capacity and concurrency as the engine would log them, and each term with its formula and source. All sizes are bytes. " +
 			"Use it for any question about memory, context length, batch size or quantization; leave out what is not known, and the answer lists what was assumed. " +
 			"When it does not fit, each suggestion is a change that was itself planned and fits: call again with its arguments.",
@@ -36,12 +39,11 @@ func planMemory(opts Options) Tool {
 			return nil, err
 		}
 		p := newPlan(found, res, q.Detail)
-		if q.Hardware.isLocal() {
-			p.Notes = append(localNotes(ctx, opts.Machine), p.Notes...)
-		}
 		if q.Picture {
-			p.image, err = newPlan(found, res, "terms").Chart().PNG()
+			if p.picture, err = p.PNG(); err != nil {
+				return nil, err
+			}
 		}
-		return p, err
+		return p, nil
 	})
 }

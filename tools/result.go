@@ -19,6 +19,10 @@ type Result struct {
 	Failed     bool
 	// Answer is the answer itself, nil when Failed.
 	Answer Answer
+	// Meta goes beside the answer, for programs.
+	Meta map[string]any
+	// Picture shows the answer as PNG, nil for most.
+	Picture []byte
 }
 
 // Failure is the JSON form of an error.

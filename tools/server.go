@@ -24,6 +24,8 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
 		server.WithInstructions(s.Instructions()),
 		server.WithToolCapabilities(false),
+		server.WithResourceCapabilities(false, false),
+		server.WithExtensions(s.extensions()),
 		server.WithCacheHints(listTTL, mcp.CacheScopePrivate),
 		server.WithExtensions(map[string]any{planner.Extension: map[string]any{"mimeTypes": []string{planner.MIME}}}),
 	)
@@ -39,6 +41,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		offered[i] = server.ServerTool{Tool: d, Handler: s.handle}
 	}
 	srv.AddTools(offered...)
+	s.addPlanner(srv)
 	return srv, nil
 }
 
@@ -84,15 +87,18 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 	if s.opts.Settle > 0 && reported() {
 		time.Sleep(s.opts.Settle)
 	}
-	content := []mcp.Content{mcp.NewTextContent(r.Text)}
-	if p, ok := r.Answer.(Pictured); ok && len(p.Picture()) > 0 {
-		content = append(content, mcp.NewImageContent(base64.StdEncoding.EncodeToString(p.Picture()), "image/png"))
-	}
-	return &mcp.CallToolResult{
-		Content:           content,
+	answer := &mcp.CallToolResult{
+		Content:           []mcp.Content{mcp.NewTextContent(r.Text)},
 		StructuredContent: r.Structured,
 		IsError:           r.Failed,
-	}, nil
+	}
+	if r.Picture != nil {
+		answer.Content = append(answer.Content, mcp.NewImageContent(base64.StdEncoding.EncodeToString(r.Picture), "image/png"))
+	}
+	if r.Meta != nil {
+		answer.Meta = &mcp.Meta{AdditionalFields: r.Meta}
+	}
+	return answer, nil
 }
 
 // definition is the tool as tools/list shows it.
@@ -107,12 +113,7 @@ func (t *Tool) definition() (mcp.Tool, error) {
 	}
 	readOnly := !t.Effect.Writes
 	repeatable := readOnly || t.Effect.Repeatable
-	var meta *mcp.Meta
-	if t.App != "" {
-		meta = &mcp.Meta{AdditionalFields: map[string]any{"ui": map[string]any{"resourceUri": t.App}}}
-	}
-	return mcp.Tool{
-		Meta: meta,
+	def := mcp.Tool{
 		Name: t.Name, Title: t.Title, Description: t.Description,
 		RawInputSchema: in, RawOutputSchema: out,
 		Annotations: mcp.ToolAnnotation{
@@ -122,7 +123,11 @@ func (t *Tool) definition() (mcp.Tool, error) {
 			IdempotentHint:  &repeatable,
 			OpenWorldHint:   &t.Effect.Network,
 		},
-	}, nil
+	}
+	if t.App != "" {
+		def.Meta = &mcp.Meta{AdditionalFields: map[string]any{"ui": map[string]any{"resourceUri": t.App}}}
+	}
+	return def, nil
 }
 
 // Instructions tell a client how the tools that are offered go together.

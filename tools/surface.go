@@ -110,6 +110,12 @@ func (s *Surface) Call(ctx context.Context, name string, args json.RawMessage) (
 	out, err := t.call(ctx, args)
 	if err == nil {
 		r = &Result{Answer: out, Text: out.Text()}
+		if a, ok := out.(interface{ meta() map[string]any }); ok {
+			r.Meta = a.meta()
+		}
+		if p, ok := out.(*Plan); ok {
+			r.Picture = p.picture
+		}
 		if r.Structured, err = json.Marshal(out); err == nil {
 			return r
 		}

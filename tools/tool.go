@@ -54,9 +54,9 @@ type Tool struct {
 	// Description is two to four sentences: what, when, units, what next.
 	Description string
 	Effect      Effect
-	In, Out     *schema.Schema
-	// App is the URI of a page that shows the tool's answers, "" for none.
-	App string
+	// App is the address of the page that shows the tool's answers, if any.
+	App     string
+	In, Out *schema.Schema
 
 	call func(context.Context, json.RawMessage) (Answer, error)
 }

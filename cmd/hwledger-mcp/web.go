@@ -93,7 +93,10 @@ func serveWeb(e *env, opts tools.Options, n network, transports string) int {
 	if srv == nil {
 		return code
 	}
-	o.Pages = map[string]http.Handler{"/planner": planner.Handler()}
+	o.Open = map[string]http.Handler{}
+	if strings.Contains(transports, "http") { // which the page talks to
+		o.Open["/planner"] = planner.Handler()
+	}
 	o.HTTP, o.SSE, o.Log = strings.Contains(transports, "http"), strings.Contains(transports, "sse"), opts.Log
 	s, err := web.Listen(srv, o)
 	if err != nil {

@@ -51,7 +51,11 @@ type Options struct {
 	// origin. They are asked for no token: a browser cannot send one for a page,
 	// so that a page must hold nothing of the server's own.
 	Pages map[string]http.Handler
-	Log   *slog.Logger
+	// Open are handlers by pattern of pages that are the same for everybody,
+	// behind the checks of host and origin but without a token: a browser
+	// cannot send one with the address of a page.
+	Open map[string]http.Handler
+	Log  *slog.Logger
 }
 
 func (o *Options) fill() {
@@ -163,6 +167,11 @@ func (s *Server) handler(srv *server.MCPServer, local bool) http.Handler {
 	open := http.NewServeMux()
 	open.Handle("/", s.authorized(mux))
 	for pattern, h := range s.opts.Pages {
+		open.Handle(pattern, h)
+	}
+	open := http.NewServeMux()
+	open.Handle("/", s.authorized(mux))
+	for pattern, h := range s.opts.Open {
 		open.Handle(pattern, h)
 	}
 	guarded := s.fromKnownOrigin(open)
