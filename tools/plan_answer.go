@@ -34,9 +34,6 @@ type Plan struct {
 	picture []byte
 }
 
-// Picture is a PNG image of the plan, nil when none was asked for.
-func (p *Plan) Picture() []byte { return p.image }
-
 // PlannedModel is the model that was planned for.
 type PlannedModel struct {
 	Reference        string         `json:"reference"`

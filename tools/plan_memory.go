@@ -15,7 +15,6 @@ type PlanQuery struct {
 	LoadArgs
 	Hardware *Hardware `json:"hardware,omitempty" doc:"What to fit into: \"RTX 4090\", \"2x H100-80GB\", \"M3 Max 64GB\", \"RTX 3060 + 64GB RAM\", \"24GB\", {\"memory_bytes\": 25757220864, \"count\": 1}, or \"local\" for what is free on this machine. Without it the answer has sizes and no verdict." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name"`
 	Empty    bool      `json:"assume_empty,omitempty" default:"false" doc:"With hardware local: plan as if nothing used the devices." alias:"ignore_usage,empty"`
-	Picture  bool      `json:"picture,omitempty" doc:"Add a PNG image of the plan." default:"false" alias:"image,chart"`
 	Detail   string    `json:"detail,omitempty" enum:"summary,terms,layers" default:"terms" doc:"summary is totals only; terms adds each summand with formula, inputs and source; layers adds bytes for every decoder layer too." alias:"verbose,level"`
 	Picture  bool      `json:"picture,omitempty" doc:"Add a picture (PNG)." default:"false" alias:"image,chart,png,plot"`
 }
@@ -39,6 +38,9 @@ func planMemory(opts Options) Tool {
 			return nil, err
 		}
 		p := newPlan(found, res, q.Detail)
+		if q.Hardware.isLocal() {
+			p.Notes = append(localNotes(ctx, opts.Machine), p.Notes...)
+		}
 		if q.Picture {
 			if p.picture, err = p.PNG(); err != nil {
 				return nil, err

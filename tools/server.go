@@ -9,8 +9,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
-
-	"hwledger/internal/planner"
 )
 
 // listTTL is how long clients may keep the list of tools, in milliseconds: it
@@ -27,11 +25,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		server.WithResourceCapabilities(false, false),
 		server.WithExtensions(s.extensions()),
 		server.WithCacheHints(listTTL, mcp.CacheScopePrivate),
-		server.WithExtensions(map[string]any{planner.Extension: map[string]any{"mimeTypes": []string{planner.MIME}}}),
 	)
-	if _, err := s.Tool("plan_memory"); err == nil {
-		srv.AddResource(app(), readApp)
-	}
 	defs, err := s.Definitions()
 	if err != nil {
 		return nil, err
@@ -43,21 +37,6 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 	srv.AddTools(offered...)
 	s.addPlanner(srv)
 	return srv, nil
-}
-
-// app is the planner as a resource that hosts of MCP Apps show in a frame.
-func app() mcp.Resource {
-	return mcp.NewResource(planner.URI, "planner", mcp.WithResourceTitle("Planner"), mcp.WithMIMEType(planner.MIME),
-		mcp.WithResourceDescription("Shows a plan and plans again as context, sequences, quantization or hardware change."))
-}
-
-// readApp returns the page. It loads nothing from elsewhere: its policy names
-// no domain.
-func readApp(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-	return []mcp.ResourceContents{mcp.TextResourceContents{
-		URI: planner.URI, MIMEType: planner.MIME, Text: planner.Page(),
-		Meta: map[string]any{"ui": map[string]any{"csp": map[string]any{}, "prefersBorder": true}},
-	}}, nil
 }
 
 // Definitions returns the tools as tools/list shows them.

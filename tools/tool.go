@@ -65,9 +65,6 @@ type Tool struct {
 // the verdict first.
 type Answer interface{ Text() string }
 
-// Pictured is an answer that may have a picture, as a PNG image.
-type Pictured interface{ Picture() []byte }
-
 // define completes a tool with the schemas of its handler's types.
 func define[In any, Out Answer](t Tool, handle func(context.Context, In) (Out, error)) Tool {
 	t.In, t.Out = schema.Input[In](), schema.Output[Out]()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,10 +30,6 @@ func plan(e *env, args []string) int {
 		return misuse(e, "plan: --output draws a picture.svg or picture.png, not %q", output)
 	}
 	if err := planArguments(&a); err != nil {
-		return misuse(e, "plan: %v", err)
-	}
-	draw, err := pictureFile(&a)
-	if err != nil {
 		return misuse(e, "plan: %v", err)
 	}
 	raw, err := a.json()
@@ -114,7 +109,6 @@ func planHelp(e *env) {
   --json              print the answer's JSON object
   --output FILE       draw the plan into FILE.svg or FILE.png
   --fail-unless-fits  exit with 3 unless the verdict is "fits"
-  --picture=FILE      draw the plan into FILE.png or FILE.svg
 
   hwledger-mcp plan Qwen/Qwen3-8B --hardware "RTX 4090" --context-tokens 32768
   hwledger-mcp plan ./model.gguf hardware="M3 Max 64GB" gpu_layers=20
