@@ -77,7 +77,7 @@ func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 		}
 		a.Set("--kv-cache-dtype", name)
 	}
-	if err := weightArgs(a, l.Model, l.Load); err != nil {
+	if err := s.weightArgs(a, l.Model, l.Load); err != nil {
 		return nil, err
 	}
 	if err := a.Flags(c, l.Load.Flags, options); err != nil {
@@ -86,6 +86,7 @@ func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 	if err := s.speculativeArgs(a, l.Load.Flags, c); err != nil {
 		return nil, err
 	}
+	c.Queued("--max-num-seqs", s.seqs, s.maxSeqs)
 	c.Argv = a.Argv
 	return c, nil
 }
@@ -93,10 +94,7 @@ func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 // image is the container image for a vendor's devices, of the release that was
 // asked for.
 func image(vendor, version string) string {
-	name := "vllm/vllm-openai"
-	if vendor == "amd" {
-		name += "-rocm"
-	}
+	name := "vllm/vllm-openai" + map[string]string{"amd": "-rocm", "intel": "-xpu"}[vendor]
 	if _, known := parseVersion(version); known && version != "" {
 		return name + ":v" + strings.TrimPrefix(version, "v")
 	}
@@ -104,7 +102,7 @@ func image(vendor, version string) string {
 }
 
 // weightArgs asks for weights that vLLM makes while it loads.
-func weightArgs(a *engine.Args, m *model.Model, l engine.Load) error {
+func (s *settings) weightArgs(a *engine.Args, m *model.Model, l engine.Load) error {
 	name := strings.ToLower(l.Weights)
 	dtype := engine.DTypes("bfloat16", "float16", "float32")[name]
 	switch {
@@ -121,6 +119,9 @@ func weightArgs(a *engine.Args, m *model.Model, l engine.Load) error {
 		return nil
 	case name == "nf4":
 		a.Set("--quantization", "bitsandbytes")
+		if s.v0 { // which did not take it from the quantization
+			a.Set("--load-format", "bitsandbytes")
+		}
 		return nil
 	}
 	return engine.NotLoadable("vLLM", l.Weights)
@@ -141,6 +142,10 @@ func (s *settings) speculativeArgs(a *engine.Args, flags engine.Flags, c *engine
 	}
 	if method = strings.ToLower(method); s.mtp {
 		method = "mtp" // "deepseek_mtp" and the like are names of older releases
+	}
+	if method == "mtp" && !s.mtp {
+		return model.Errorf(model.InvalidArgument, "flags.speculative_method", "the checkpoint has no layers that predict further tokens (MTP)").
+			WithHint("use ngram or suffix, which need none, or leave it out")
 	}
 	if !slices.Contains(methods, method) {
 		c.Notes = append(c.Notes, "speculative decoding needs --speculative-config with the draft model, which is no part of the plan")
