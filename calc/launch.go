@@ -80,7 +80,7 @@ func unused(l engine.Launcher, x engine.Launch, given engine.Load, c *engine.Com
 		other := x
 		f.change(&other.Load)
 		if got, err := l.Launch(other); err == nil && same(c, got) {
-			c.Notes = append(c.Notes, f.what+" makes no difference to this command: the engine has no use for it here")
+			c.Notes = append(c.Notes, f.what+" makes no difference to this command")
 		}
 	}
 }

@@ -120,11 +120,14 @@ func TestLaunchWords(t *testing.T) {
 		{"no limit", dense, "mlx", "M3 Max 64GB", engine.Load{Flags: flags("server", "omlx", "max_process_memory", "disabled")}, []string{"--memory-guard", "off"}, ""},
 		{"no SSD cache", dense, "mlx", "M3 Max 64GB", engine.Load{Flags: flags("server", "omlx")}, []string{"--no-cache"}, ""},
 		{"one device of several", dense, "llama.cpp", "RTX 4090", engine.Load{Weights: "Q4_K_M"}, []string{"-sm", "none"}, ""},
-		{"8 bits", dense, "transformers", "H100-80GB", engine.Load{Weights: "bnb-int8"}, []string{"--device", "cuda", "--quantization", "bnb-8bit"}, ""},
+		{"8 bits", dense, "transformers", "H100-80GB", engine.Load{Weights: "bnb-int8"}, []string{"--quantization", "bnb-8bit", "--device", "cuda"}, ""},
 		{"scales are quantized too", dense, "transformers", "H100-80GB", engine.Load{Weights: "nf4"}, []string{"--quantization", "bnb-4bit"}, "nf4-dq"},
 		{"8 bits in 4.55", dense, "transformers", "H100-80GB", engine.Load{Version: "4.55.0", Weights: "bnb-int8"}, []string{"--load_in_8bit"}, ""},
 		{"4 bits in 4.55", dense, "transformers", "H100-80GB", engine.Load{Version: "4.55.0", Weights: "nf4-dq"}, []string{"--load_in_4bit", "--bnb_4bit_quant_type", "nf4", "--use_bnb_nested_quant"}, ""},
-		{"a type in 4.55", dense, "transformers", "H100-80GB", engine.Load{Version: "4.55.0", Weights: "fp16"}, []string{"--torch_dtype"}, ""},
+		{"a type in 4.55", dense, "transformers", "H100-80GB", engine.Load{Version: "4.55.0", Weights: "fp16"}, []string{"--torch_dtype", "float16"}, ""},
+		{"a release that may lack the option", dense, "vllm", "H100-80GB", engine.Load{Version: "0.8.5", Flags: flags("language_model_only", true)}, []string{"--language-model-only"}, "language_model_only is that of vLLM 0.19.0"},
+		{"devices without an image", dense, "vllm", "M3 Max 64GB", engine.Load{}, nil, "apple devices"},
+		{"drafts that are not counted", mtp, "sglang", "8x H200", engine.Load{Flags: flags("speculative_algorithm", "NEXTN")}, []string{"--speculative-algorithm", "NEXTN"}, "the plan has one"},
 		{"Apple's device", dense, "transformers", "M3 Max 64GB", engine.Load{}, []string{"--device", "mps"}, ""},
 	} {
 		got, err := launched(t, c.ref, c.engine, c.hardware, c.load)

@@ -146,6 +146,9 @@ func (s *settings) speculativeArgs(a *engine.Args, c *engine.Command) error {
 	if !drafted || s.draftTokens > 1 {
 		a.Int("--speculative-num-draft-tokens", s.draftTokens)
 	}
+	if drafted && s.draftTokens < 2 {
+		c.Notes = append(c.Notes, "SGLang chooses how many tokens "+s.spec+" drafts where speculative_num_draft_tokens is not given; the plan has one")
+	}
 	if drafted && !s.mtp {
 		c.Notes = append(c.Notes, s.spec+" needs --speculative-draft-model-path, which is no part of the plan")
 	}

@@ -140,11 +140,11 @@ func (s *settings) weightArgs(a *engine.Args, c *engine.Command, m *model.Model,
 		option = "--torch_dtype"
 	}
 	switch dtype := dtypes[name]; {
-	case s.dtype != "":
-		a.Set(option, dtypes[s.dtype])
 	case dtype != "" && dtype != "auto" && m.Quant == nil:
 		a.Set(option, dtype)
 		return nil
+	case s.dtype != "":
+		a.Set(option, dtypes[s.dtype])
 	}
 	switch {
 	case name == "nf4", name == "nf4-dq", name == "bnb-int8":

@@ -2,6 +2,7 @@ package vllm
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -52,6 +53,10 @@ func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 	a := engine.NewArgs("vllm", "serve", id)
 	c := &engine.Command{Env: map[string]string{"VLLM_NO_USAGE_STATS": "1"}, Secrets: []string{"VLLM_API_KEY"}, Devices: l.Hardware.Vendor(), Local: engine.LocalPath(l.Ref)}
 	c.Image = image(c.Devices, l.Load.Version)
+	if !slices.Contains([]string{"nvidia", "amd", "intel"}, c.Devices) {
+		c.Notes = append(c.Notes, "vLLM's own builds for "+c.Devices+" devices are installed otherwise, and its image is for those of NVIDIA")
+	}
+	s.recentOptions(c, l.Load.Flags)
 	if revision != "" {
 		a.Set("--revision", revision)
 	}
@@ -89,6 +94,25 @@ func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 	c.Queued("--max-num-seqs", s.seqs, s.maxSeqs)
 	c.Argv = a.Argv
 	return c, nil
+}
+
+// listed is the release whose options were read.
+var listed = version{0, 19, 0}
+
+// recentOptions notes options that an older release may not have yet: it would
+// refuse to start. The first releases have all but these.
+func (s *settings) recentOptions(c *engine.Command, flags engine.Flags) {
+	if s.version.atLeast(listed) {
+		return
+	}
+	for _, name := range []string{
+		"decode_context_parallel_size", "disable_hybrid_kv_cache_manager", "kv_cache_memory_bytes", "language_model_only",
+		"mamba_cache_mode", "mamba_ssm_cache_dtype", "prefill_context_parallel_size", "runner",
+	} {
+		if flags[name] != nil {
+			c.Notes = append(c.Notes, fmt.Sprintf("the option of %s is that of vLLM %s: vllm serve --help of %s says whether it has it", name, listed, s.version))
+		}
+	}
 }
 
 // image is the container image for a vendor's devices, of the release that was
