@@ -16,6 +16,9 @@ const (
 	fresh = 500 * time.Millisecond
 	// ringSize is how many samples are kept.
 	ringSize = 240
+	// idle is how long after the last sample sources give back what they keep
+	// open: a card whose driver is in use does not go to sleep.
+	idle = 10 * time.Second
 )
 
 // Sampler takes samples for all its readers together: those who ask at the
@@ -33,6 +36,7 @@ type Sampler struct {
 	next     int
 	stop     context.CancelFunc // of the loop, nil when it does not run
 	told     *Inventory         // what subscribers know
+	rest     *time.Timer        // closes the prober when nobody asks
 }
 
 // NewSampler returns a sampler of what p finds.
@@ -42,10 +46,14 @@ func NewSampler(p *Prober) *Sampler {
 
 // Now returns an inventory that is at most half a second old. It fails only
 // when ctx ends.
-func (s *Sampler) Now(ctx context.Context) (*Inventory, error) {
-	for {
+func (s *Sampler) Now(ctx context.Context) (*Inventory, error) { return s.within(ctx, fresh) }
+
+// within returns an inventory that is younger than age, or one begun after
+// the call.
+func (s *Sampler) within(ctx context.Context, age time.Duration) (*Inventory, error) {
+	for asked := time.Now(); ; {
 		s.mu.Lock()
-		if n := len(s.ring); n > 0 && time.Since(s.ring[n-1].Taken) < fresh {
+		if n := len(s.ring); n > 0 && (time.Since(s.ring[n-1].Taken) < age || s.ring[n-1].Taken.After(asked)) {
 			defer s.mu.Unlock()
 			return s.ring[n-1], nil
 		}
@@ -71,6 +79,11 @@ func (s *Sampler) take(ctx context.Context) (*Inventory, error) {
 	defer s.mu.Unlock()
 	close(s.taking)
 	s.taking = nil
+	if s.rest == nil {
+		s.rest = time.AfterFunc(idle, s.prober.Close)
+	} else {
+		s.rest.Reset(idle)
+	}
 	if err := ctx.Err(); err != nil { // its sources were cut short
 		return nil, err
 	}
@@ -95,6 +108,9 @@ func (s *Sampler) Subscribe() (changes <-chan *Inventory, cancel func()) {
 	if s.stop == nil {
 		ctx, stop := context.WithCancel(context.Background())
 		s.stop = stop
+		if n := len(s.ring); n > 0 { // what a subscriber has read, if it has
+			s.told = s.ring[n-1]
+		}
 		go s.loop(ctx)
 	}
 	return c, func() {
