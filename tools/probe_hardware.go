@@ -120,8 +120,8 @@ type ProbedHost struct {
 type ProbedNode struct {
 	ID    int64  `json:"id"`
 	CPUs  string `json:"cpus"`
-	Total int64  `json:"total_bytes"`
-	Free  int64  `json:"free_bytes"`
+	Total *int64 `json:"total_bytes,omitempty"`
+	Free  *int64 `json:"free_bytes,omitempty"`
 }
 
 // ProbedDisk is the file system of a folder that models are kept in.
