@@ -26,12 +26,24 @@ func settle(inv *Inventory) {
 		if d.Excluded == "" && !d.Total.Known() {
 			d.Excluded = noDriver
 		}
+		d.explain()
 	}
 	card := slices.ContainsFunc(inv.Devices, func(d Device) bool { return d.Excluded == "" && d.Kind == Dedicated })
 	for i := range inv.Devices {
 		d := &inv.Devices[i]
 		if card && d.Excluded == "" && d.beside() {
 			d.Excluded = besideCard
+		}
+	}
+}
+
+// explain gives what a person looks for first a reason where no source was
+// asked for it.
+func (d *Device) explain() {
+	const why = "no source that answers here reports it"
+	for _, f := range []slot{&d.Name, &d.Total, &d.Used, &d.Free, &d.Utilization, &d.Temperature, &d.Power, &d.Driver, &d.Processes} {
+		if n := f.note(); n.State == "" {
+			*n = Note{State: Absent, Reason: why}
 		}
 	}
 }

@@ -101,6 +101,9 @@ func TestStrixHalo(t *testing.T) {
 	if d.Free.Source != "host" || !strings.Contains(d.Total.Reason, "103079215104") {
 		t.Errorf("free %+v, total %+v", d.Free, d.Total)
 	}
+	if d.Processes.State != Absent || d.Processes.Reason == "" {
+		t.Errorf("processes, which nothing lists: %+v", d.Processes)
+	}
 	if d.LinkWidth.State != Unsupported || d.MemoryBusy.State != Unsupported {
 		t.Errorf("what the driver has not: %+v, %+v", d.LinkWidth, d.MemoryBusy)
 	}
