@@ -58,11 +58,13 @@ func (l *nvmlLibrary) open(sys *System) int {
 	return int(r)
 }
 
-// close ends the use of the library; the next read begins anew.
+// close ends the use of the library; the next read begins anew. While one
+// goes on, or hangs in the driver, there is nothing to close.
 func (l *nvmlLibrary) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.shutdown()
+	if l.mu.TryLock() {
+		defer l.mu.Unlock()
+		l.shutdown()
+	}
 }
 
 func (l *nvmlLibrary) shutdown() {

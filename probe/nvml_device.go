@@ -265,8 +265,10 @@ func (l *nvmlLibrary) partitions(h nvml.Device, card *Device, system Device) []D
 		}
 		d := Device{Vendor: "nvidia", Kind: Dedicated, Index: -1, Parent: card.ID, Driver: system.Driver, Runtime: system.Runtime, Capability: card.Capability}
 		d.Name = nvmlField(l.has("nvmlDeviceGetName"), part.GetName, oneLine)
-		if uuid, r := part.GetUUID(); r == nvml.SUCCESS && l.has("nvmlDeviceGetUUID") {
-			d.UUID = oneLine(uuid)
+		if l.has("nvmlDeviceGetUUID") {
+			if uuid, r := part.GetUUID(); r == nvml.SUCCESS {
+				d.UUID = oneLine(uuid)
+			}
 		}
 		if d.ID = d.UUID; d.ID == "" {
 			d.ID = fmt.Sprintf("%s/mig%d", card.ID, i)

@@ -30,8 +30,10 @@ type Sampler struct {
 	tick func(time.Duration) <-chan time.Time
 
 	mu       sync.Mutex
-	ring     []*Inventory // the oldest first
-	taking   chan struct{}
+	ring     []*Inventory  // the oldest first
+	taking   chan struct{} // closed when the sample that is being taken is there
+	begun    int           // samples so far, with the one that is being taken
+	ended    int           // the number of the last in ring
 	watchers map[int]chan *Inventory
 	next     int
 	stop     context.CancelFunc // of the loop, nil when it does not run
@@ -51,18 +53,21 @@ func (s *Sampler) Now(ctx context.Context) (*Inventory, error) { return s.within
 // within returns an inventory that is younger than age, or one begun after
 // the call.
 func (s *Sampler) within(ctx context.Context, age time.Duration) (*Inventory, error) {
-	for asked := time.Now(); ; {
+	for asked := -1; ; {
 		s.mu.Lock()
-		if n := len(s.ring); n > 0 && (time.Since(s.ring[n-1].Taken) < age || s.ring[n-1].Taken.After(asked)) {
+		if asked < 0 {
+			asked = s.begun
+		}
+		if n := len(s.ring); n > 0 && (time.Since(s.ring[n-1].Taken) < age || s.ended > asked) {
 			defer s.mu.Unlock()
 			return s.ring[n-1], nil
 		}
-		wait := s.taking
-		if wait == nil {
+		if s.taking == nil {
 			s.taking = make(chan struct{})
-			s.mu.Unlock()
-			return s.take(ctx)
+			s.begun++
+			go s.take()
 		}
+		wait := s.taking
 		s.mu.Unlock()
 		select {
 		case <-wait:
@@ -72,11 +77,17 @@ func (s *Sampler) within(ctx context.Context, age time.Duration) (*Inventory, er
 	}
 }
 
-// take takes a sample. The caller has set taking.
-func (s *Sampler) take(ctx context.Context) (*Inventory, error) {
-	inv := s.prober.Probe(ctx)
+// take takes a sample for whoever waits. It is nobody's in particular: a
+// caller who leaves does not cut short what others get. Each source's time is
+// bounded by itself.
+func (s *Sampler) take() {
+	inv := s.prober.Probe(context.Background())
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.ring) == ringSize {
+		s.ring = append(s.ring[:0:0], s.ring[1:]...)
+	}
+	s.ring, s.ended = append(s.ring, inv), s.begun
 	close(s.taking)
 	s.taking = nil
 	if s.rest == nil {
@@ -84,14 +95,6 @@ func (s *Sampler) take(ctx context.Context) (*Inventory, error) {
 	} else {
 		s.rest.Reset(idle)
 	}
-	if err := ctx.Err(); err != nil { // its sources were cut short
-		return nil, err
-	}
-	if len(s.ring) == ringSize {
-		s.ring = append(s.ring[:0:0], s.ring[1:]...)
-	}
-	s.ring = append(s.ring, inv)
-	return inv, nil
 }
 
 // Subscribe returns a channel that gets an inventory whenever something

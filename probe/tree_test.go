@@ -95,7 +95,7 @@ func TestStrixHalo(t *testing.T) {
 	inv := &Inventory{Devices: r.Devices, Host: Host{Usable: known("host", int64(90)<<30), Total: known("host", int64(125)<<30)}}
 	settle(inv)
 	d := inv.Devices[0]
-	if got := describe(&d); got != `0000:c4:00.0 unified "AMD Radeon 8060S Graphics" total 107374182400 used 1610612736 free 96636764160 busy 7 temp 45 power 9.02 gfx1151` {
+	if got := describe(&d); got != `0000:c4:00.0 unified "AMD Radeon 8060S Graphics" total 107374182400 used 1610612736 free 100394860544 busy 7 temp 45 power 9.02 gfx1151` {
 		t.Errorf("got %s", got)
 	}
 	if d.Free.Source != "host" || !strings.Contains(d.Total.Reason, "103079215104") {
@@ -106,6 +106,20 @@ func TestStrixHalo(t *testing.T) {
 	}
 	if d.LinkWidth.State != Unsupported || d.MemoryBusy.State != Unsupported {
 		t.Errorf("what the driver has not: %+v, %+v", d.LinkWidth, d.MemoryBusy)
+	}
+}
+
+// Memory that the firmware set aside is not the system's: what is free of it
+// is free whatever the system has, and what may be mapped is held to that.
+func TestCarvedOut(t *testing.T) {
+	files := tree(strixHalo + "sys/class/drm/card1/device/mem_info_vram_total=103079215104\nsys/class/drm/card1/device/mem_info_gtt_total=68719476736")
+	inv := &Inventory{
+		Devices: amdgpuSource().Read(context.Background(), machine(files)).Devices,
+		Host:    Host{Total: known("host", int64(31)<<30), Usable: known("host", int64(20)<<30)},
+	}
+	settle(inv)
+	if d := inv.Devices[0]; d.Total.Value != (96+31)<<30 || d.Free.Value != (96+20)<<30-536870912 {
+		t.Errorf("total %+v, free %+v, want 96 GiB and what the system has", d.Total, d.Free)
 	}
 }
 
