@@ -89,6 +89,9 @@ func (d *Device) absorb(b *Device) {
 	if d.Excluded == "" {
 		d.Excluded = b.Excluded
 	}
+	if !d.Total.Known() {
+		d.apart, d.apartUsed = b.apart, b.apartUsed
+	}
 	mine, theirs := d.slots(), b.slots()
 	for i := range mine {
 		mine[i].slot.take(theirs[i].slot)

@@ -45,6 +45,10 @@ type Device struct {
 	// itself; Limit what the system lets a GPU take of unified memory; Free
 	// what an allocation can have now.
 	Total, Reserved, Used, Free, Limit Field[int64]
+	// apart is the memory within Total that the firmware set aside for a
+	// processor's graphics, and apartUsed what is used of it: the system does
+	// not count that as its own.
+	apart, apartUsed int64
 	// Bandwidth of the memory in bytes/s.
 	Bandwidth Field[float64]
 

@@ -12,14 +12,12 @@ import (
 // xpuSMISource runs Intel's tool, whose output changed with version 2.
 func xpuSMISource() Source {
 	return Source{Name: "xpu-smi", Every: 2 * time.Second, Instead: func(found []Device) bool {
-		any := false
 		for _, d := range found {
-			if d.Vendor == "intel" && d.Kind != Shared && (!d.Total.Known() || !d.Free.Known()) {
+			if d.Vendor == "intel" && d.Kind != Shared && d.Excluded != isAsleep && (!d.Total.Known() || !d.Free.Known() && !d.Used.Known()) {
 				return true
 			}
-			any = any || d.Vendor == "intel"
 		}
-		return !any
+		return false
 	}, Read: readXPUSMI}
 }
 

@@ -58,6 +58,9 @@ func localNotes(ctx context.Context, machine *probe.Sampler) []string {
 		case !d.Free.Known():
 			used++
 			out = append(out, fmt.Sprintf("%s does not say what is free: planned as empty", d.Name.Or(d.ID)))
+		case d.Free.State == probe.Stale:
+			used++
+			out = append(out, fmt.Sprintf("%s: what is free is the last value known (%s)", d.Name.Or(d.ID), d.Free.Reason))
 		default:
 			used++
 		}

@@ -17,7 +17,8 @@ const listTTL = 3_600_000
 
 // Server returns an MCP server that offers the surface.
 func (s *Surface) Server() (*server.MCPServer, error) {
-	srv := server.NewMCPServer("hwledger", s.opts.Version,
+	subs := newSubscriptions(s.opts.Log)
+	options := []server.ServerOption{
 		server.WithTitle("hwLedger"),
 		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
 		server.WithInstructions(s.Instructions()),
@@ -25,7 +26,13 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		server.WithResourceCapabilities(false, false),
 		server.WithExtensions(s.extensions()),
 		server.WithCacheHints(listTTL, mcp.CacheScopePrivate),
-	)
+		server.WithHooks(subs.hooks()),
+	}
+	if s.offersHardware() {
+		options = append(options, server.WithResourceCapabilities(true, false),
+			server.WithMethodCacheHints(mcp.MethodResourcesRead, 0, mcp.CacheScopePrivate)) // it changes
+	}
+	srv := server.NewMCPServer("hwledger", s.opts.Version, options...)
 	defs, err := s.Definitions()
 	if err != nil {
 		return nil, err
@@ -36,6 +43,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 	}
 	srv.AddTools(offered...)
 	s.addPlanner(srv)
+	s.addResources(srv, subs)
 	return srv, nil
 }
 
