@@ -1,0 +1,113 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"hwledger/ledger/event"
+	"hwledger/ledger/fault"
+	"hwledger/ledger/proof"
+)
+
+// MaxName bounds subjects, actors and keys, in bytes.
+const MaxName = 256
+
+// maxEvents bounds what one call appends.
+const maxEvents = 100_000
+
+// entry is an event that was checked and waits to be written.
+type entry struct {
+	record  proof.Record
+	receipt Receipt
+	// known is that an event with the same key is there already.
+	known bool
+}
+
+// Append records an event, and returns when it is on disk. When ctx ends
+// first, the event may be recorded or not: append again with the same key.
+//
+// It fails with invalid_argument when the type is unknown or the payload is
+// not of its form, denied on media that cannot be written, not_ready when the
+// disk is full or the lock cannot be had; nothing is recorded then.
+func (l *Ledger) Append(ctx context.Context, e Event) (Receipt, error) {
+	r, err := l.AppendAll(ctx, []Event{e})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return r[0], nil
+}
+
+// AppendAll records events in their order, all or none.
+func (l *Ledger) AppendAll(ctx context.Context, events []Event) ([]Receipt, error) {
+	if len(events) > maxEvents {
+		return nil, fault.New(fault.InvalidArgument, "events", "%d events at once", len(events)).WithHint("append at most %d in one call", maxEvents)
+	}
+	if len(events) == 0 {
+		return nil, nil
+	}
+	entries := make([]entry, len(events))
+	salts := make([]byte, len(events)*proof.SaltSize)
+	rand.Read(salts) // crypto/rand never fails
+	for i := range events {
+		if err := check(&events[i], &entries[i].record, salts[i*proof.SaltSize:][:proof.SaltSize:proof.SaltSize]); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.send(ctx, &request{entries: entries}); err != nil {
+		return nil, err
+	}
+	receipts := make([]Receipt, len(entries))
+	for i := range entries {
+		receipts[i] = entries[i].receipt
+	}
+	return receipts, nil
+}
+
+// check turns an event into a record, all of it but its place and time.
+func check(e *Event, r *proof.Record, salt []byte) error {
+	for _, f := range []struct {
+		name, value string
+		needed      bool
+	}{{"subject", e.Subject, true}, {"actor", e.Actor, true}, {"idempotency_key", e.Key, false}} {
+		if err := checkName(f.name, f.value, f.needed); err != nil {
+			return err
+		}
+	}
+	raw, ok := e.Payload.(json.RawMessage)
+	if !ok {
+		var err error
+		if raw, err = json.Marshal(e.Payload); err != nil {
+			return fault.New(fault.InvalidArgument, "payload", "the payload has no JSON form").WithCause(err)
+		}
+	}
+	payload, err := event.Payload(e.Type, raw)
+	if err != nil {
+		return err
+	}
+	*r = proof.Record{Type: string(e.Type), Subject: e.Subject, Actor: e.Actor, Key: e.Key, Salt: salt, Payload: payload, Commitment: proof.Commit(salt, payload)}
+	return nil
+}
+
+func checkName(field, s string, needed bool) error {
+	switch {
+	case s == "" && needed:
+		return fault.New(fault.InvalidArgument, field, "the event has no %s", field).WithHint("say what the event is about, for example a model, a device or a sidecar's id")
+	case len(s) > MaxName:
+		return fault.New(fault.InvalidArgument, field, "%s has %d bytes", field, len(s)).WithHint("use at most %d", MaxName)
+	case !utf8.ValidString(s), strings.ContainsFunc(s, unicode.IsControl):
+		return fault.New(fault.InvalidArgument, field, "%s is not plain text", field).WithHint("use UTF-8 without control characters")
+	}
+	return nil
+}
+
+// sameEvent reports that a repeated event says what the first one did. The
+// payload of an erased event cannot be compared, and is taken to be the same.
+func sameEvent(first, again *proof.Record) bool {
+	return first.Type == again.Type && first.Subject == again.Subject &&
+		(first.Erased() || bytes.Equal(first.Payload, again.Payload))
+}

@@ -1,0 +1,89 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"hwledger/ledger/fault"
+)
+
+// MaxPayload bounds a payload, in bytes of its canonical form: an event says
+// what happened, it does not carry files.
+const MaxPayload = 64 << 10
+
+// maxDepth bounds how deep a payload nests.
+const maxDepth = 32
+
+// Canonicalize returns the RFC 8785 form of one JSON object. It refuses what
+// that form would change in silence: integers that a double cannot hold,
+// names that are there twice, text that is not UTF-8.
+func Canonicalize(raw []byte) ([]byte, error) {
+	if len(raw) > 4*MaxPayload {
+		return nil, fault.New(fault.InvalidArgument, "payload", "the payload has %d bytes", len(raw)).
+			WithHint("an event takes at most %d bytes; record a hash of what is longer", MaxPayload)
+	}
+	if err := exact(raw); err != nil {
+		return nil, err
+	}
+	v := jsontext.Value(bytes.Clone(raw))
+	if err := v.Canonicalize(); err != nil {
+		return nil, unreadable(err)
+	}
+	if len(v) > MaxPayload {
+		return nil, fault.New(fault.InvalidArgument, "payload", "the payload has %d bytes", len(v)).
+			WithHint("an event takes at most %d bytes; record a hash of what is longer", MaxPayload)
+	}
+	return v, nil
+}
+
+// exact walks a payload's tokens and refuses those that canonical JSON cannot
+// keep.
+func exact(raw []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(raw))
+	if d.PeekKind() != '{' {
+		return fault.New(fault.InvalidArgument, "payload", "the payload is not a JSON object").WithHint("send an object")
+	}
+	for {
+		t, err := d.ReadToken()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return unreadable(err)
+		case d.StackDepth() > maxDepth:
+			return fault.New(fault.InvalidArgument, "payload", "the payload nests deeper than %d levels", maxDepth).WithHint("flatten it")
+		case t.Kind() == '0' && !holds(t.String()):
+			return fault.New(fault.InvalidArgument, fieldAt(d), "%s cannot be kept exactly: canonical JSON has doubles, whole up to 2^53", t.String()).
+				WithHint("write it as a string: %q", t.String())
+		}
+	}
+}
+
+// fieldAt names the value that d just read.
+func fieldAt(d *jsontext.Decoder) string {
+	return "payload" + strings.ReplaceAll(string(d.StackPointer()), "/", ".")
+}
+
+// holds reports whether a double holds the number as it is written: any
+// fraction, as the nearest double, and integers up to 2^53.
+func holds(number string) bool {
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return false
+	}
+	if strings.ContainsAny(number, ".eE") {
+		return true
+	}
+	const most = 1 << 53
+	return -most <= f && f <= most && (number == "-0" || strconv.FormatFloat(f, 'f', -1, 64) == number)
+}
+
+func unreadable(err error) error {
+	return fault.New(fault.InvalidArgument, "payload", "the payload is not one JSON object of I-JSON (RFC 7493)").
+		WithHint("send valid UTF-8 with each name once in an object").WithCause(err)
+}

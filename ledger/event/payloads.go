@@ -1,0 +1,234 @@
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"hwledger/ledger/fault"
+)
+
+// Labels say what an event is about; queries and reports go by them.
+type Labels struct {
+	Model         string `json:"model,omitempty" doc:"Model reference."`
+	Engine        string `json:"engine,omitempty" doc:"Inference engine."`
+	EngineVersion string `json:"engine_version,omitempty"`
+	Device        string `json:"device,omitempty" doc:"Device or kind of device."`
+}
+
+// Memory is what a model takes, predicted or measured, in bytes over all
+// devices. Parts that are not known are absent, never 0.
+type Memory struct {
+	Required  *int64 `json:"required_bytes,omitempty" min:"0" doc:"In all."`
+	Weights   *int64 `json:"weights_bytes,omitempty" min:"0"`
+	KVCache   *int64 `json:"kv_cache_bytes,omitempty" min:"0"`
+	State     *int64 `json:"state_bytes,omitempty" min:"0"`
+	Workspace *int64 `json:"workspace_bytes,omitempty" min:"0"`
+	Runtime   *int64 `json:"runtime_bytes,omitempty" min:"0"`
+}
+
+// Load is what an engine was asked to serve.
+type Load struct {
+	WeightsType   string `json:"weights,omitempty" doc:"Weight quantization."`
+	ContextTokens int64  `json:"context_tokens,omitempty" min:"1"`
+	Sequences     int64  `json:"sequences,omitempty" min:"1"`
+}
+
+// Energy is what was used, in millijoules. When the counter or the samples
+// have gaps the energy is not known, and unknown_ms says for how long.
+type Energy struct {
+	MilliJoules *int64 `json:"energy_mj,omitempty" min:"0" doc:"Millijoules."`
+	Source      string `json:"energy_source,omitempty" enum:"counter,samples,meter,estimate"`
+	UnknownMS   int64  `json:"energy_unknown_ms,omitempty" min:"0" doc:"Time that energy_mj does not cover."`
+}
+
+// Note is an observation in words.
+type Note struct {
+	Labels
+	Text string         `json:"text" doc:"The observation."`
+	Data map[string]any `json:"data,omitempty" doc:"Figures that belong to it."`
+}
+
+// Prediction is what a plan said.
+type Prediction struct {
+	Labels
+	Load
+	Memory
+	Low     *int64 `json:"low_bytes,omitempty" min:"0"`
+	High    *int64 `json:"high_bytes,omitempty" min:"0"`
+	Verdict string `json:"verdict,omitempty" enum:"fits,tight,does_not_fit,unknown"`
+}
+
+// Measurement is what was seen.
+type Measurement struct {
+	Labels
+	Load
+	Memory
+	Energy
+	Prediction         int64   `json:"prediction,omitempty" min:"1" doc:"seq of the prediction that it measures; the subject's last by default."`
+	DurationMS         int64   `json:"duration_ms,omitempty" min:"0"`
+	DecodeTokensPerSec float64 `json:"decode_tokens_per_second,omitempty" min:"0"`
+	Source             string  `json:"source,omitempty" doc:"How it was measured: nvml, log, ..."`
+}
+
+// Period is when something was used, RFC 3339.
+type Period struct {
+	Start string `json:"period_start,omitempty" doc:"RFC 3339."`
+	End   string `json:"period_end,omitempty" doc:"RFC 3339."`
+}
+
+func (p Period) check() error {
+	var at [2]time.Time
+	for i, s := range []string{p.Start, p.End} {
+		if s == "" {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			return fault.New(fault.InvalidArgument, "payload."+[]string{"period_start", "period_end"}[i], "%q is not a time", s).
+				WithHint("write RFC 3339: 2026-11-25T12:00:00Z")
+		}
+		at[i] = t
+	}
+	if !at[0].IsZero() && !at[1].IsZero() && at[1].Before(at[0]) {
+		return fault.New(fault.InvalidArgument, "payload.period_end", "the period ends before it starts").WithHint("exchange period_start and period_end")
+	}
+	return nil
+}
+
+// Cost is money that was spent, or an estimate of it. An invoice settles the
+// estimates before it: they are not edited, the report counts the invoice
+// instead.
+type Cost struct {
+	Labels
+	Period
+	Energy
+	Kind     string   `json:"kind" enum:"energy,hardware,rental,api,storage,network,other"`
+	Amount   int64    `json:"amount_micro_usd" min:"0" doc:"Micro-USD."`
+	Stage    string   `json:"stage,omitempty" enum:"estimate,invoice" default:"estimate"`
+	Settles  []int64  `json:"settles,omitempty" doc:"seq of the estimates that this invoice replaces."`
+	Provider string   `json:"provider,omitempty"`
+	Service  string   `json:"service,omitempty"`
+	Resource string   `json:"resource,omitempty" doc:"Id of the machine or device."`
+	Region   string   `json:"region,omitempty"`
+	Quantity *float64 `json:"quantity,omitempty" min:"0"`
+	Unit     string   `json:"unit,omitempty" doc:"Of quantity: hour, kWh, GB, token."`
+	Invoice  string   `json:"invoice,omitempty"`
+	PriceOf
+}
+
+// PriceOf says where a price came from.
+type PriceOf struct {
+	UnitPrice   int64  `json:"unit_price_micro_usd,omitempty" min:"0"`
+	PriceSource string `json:"price_source,omitempty"`
+	PriceTime   string `json:"price_time,omitempty" doc:"RFC 3339."`
+}
+
+func (p PriceOf) check() error { return Period{Start: p.PriceTime}.named("price_time") }
+
+// named checks a single time under another field's name.
+func (p Period) named(field string) error {
+	if err := p.check(); err != nil {
+		return fault.New(fault.InvalidArgument, "payload."+field, "%q is not a time", p.Start).WithHint("write RFC 3339: 2026-11-25T12:00:00Z")
+	}
+	return nil
+}
+
+func (c *Cost) check() error {
+	if len(c.Settles) > 0 && c.Stage != "invoice" {
+		return fault.New(fault.InvalidArgument, "payload.settles", "only an invoice settles estimates").WithHint(`set stage to "invoice"`)
+	}
+	if err := c.Period.check(); err != nil {
+		return err
+	}
+	return c.PriceOf.check()
+}
+
+// Price is what something costs, and who said so when.
+type Price struct {
+	Provider string `json:"provider"`
+	Resource string `json:"resource" doc:"What it is the price of."`
+	Unit     string `json:"unit" doc:"hour, kWh, GB, million tokens."`
+	Amount   int64  `json:"amount_micro_usd" min:"0" doc:"Micro-USD for one unit."`
+	Region   string `json:"region,omitempty"`
+	Source   string `json:"source" doc:"Where it was read."`
+	Time     string `json:"price_time" doc:"When, RFC 3339."`
+}
+
+func (p *Price) check() error { return Period{Start: p.Time}.named("price_time") }
+
+// Adjustment corrects a cost line by an amount.
+type Adjustment struct {
+	Adjusts int64  `json:"adjusts" min:"1" doc:"seq of the cost."`
+	Amount  int64  `json:"amount_micro_usd" doc:"Micro-USD to add; negative for a credit."`
+	Reason  string `json:"reason"`
+	Invoice string `json:"invoice,omitempty"`
+}
+
+// Device is hardware, with what its use costs beside energy.
+type Device struct {
+	Device   string `json:"device" doc:"Name."`
+	Vendor   string `json:"vendor,omitempty"`
+	Memory   *int64 `json:"memory_bytes,omitempty" min:"0"`
+	Driver   string `json:"driver,omitempty"`
+	Price    int64  `json:"price_micro_usd,omitempty" min:"0" doc:"What it cost."`
+	Life     int64  `json:"life_hours,omitempty" min:"1"`
+	Use      int64  `json:"utilization_percent,omitempty" min:"1" max:"100" doc:"Share of its life in use."`
+	Location string `json:"location,omitempty"`
+}
+
+// Launch is the start of an engine under hwLedger.
+type Launch struct {
+	Labels
+	Load
+	Memory
+	Reservation *int64 `json:"reservation_bytes,omitempty" min:"0"`
+	PID         int64  `json:"pid,omitempty" min:"1"`
+}
+
+// Exit is its end.
+type Exit struct {
+	Labels
+	Energy
+	Code       *int64 `json:"code,omitempty" doc:"Exit status."`
+	Signal     string `json:"signal,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	Peak       *int64 `json:"peak_bytes,omitempty" min:"0"`
+	DurationMS int64  `json:"duration_ms,omitempty" min:"0"`
+}
+
+// Call is one request to an engine. What was asked is not in it.
+type Call struct {
+	Labels
+	PromptSHA256     string `json:"prompt_sha256" doc:"Hexadecimal."`
+	PromptBytes      int64  `json:"prompt_bytes" min:"0"`
+	PromptTokens     int64  `json:"prompt_tokens,omitempty" min:"0"`
+	CompletionTokens int64  `json:"completion_tokens,omitempty" min:"0"`
+	DurationMS       int64  `json:"duration_ms,omitempty" min:"0"`
+}
+
+func (c *Call) check() error {
+	if b, err := hex.DecodeString(c.PromptSHA256); err != nil || len(b) != sha256.Size {
+		return fault.New(fault.InvalidArgument, "payload.prompt_sha256", "the hash is not 64 hexadecimal digits").WithHint("prompts themselves are never stored")
+	}
+	return nil
+}
+
+// Erasure says that an event's payload was removed, and why.
+type Erasure struct {
+	Erases int64  `json:"erases" min:"1" doc:"seq of the event."`
+	Reason string `json:"reason"`
+}
+
+// Checkpoint says that a signed checkpoint was given out.
+type Checkpoint struct {
+	Origin string `json:"origin"`
+	Size   int64  `json:"size" min:"0"`
+	Root   string `json:"root" doc:"Base64."`
+}
+
+// PromptDigest returns what a ledger keeps of a prompt.
+func PromptDigest(prompt string) (sha256Hex string, bytes int64) {
+	sum := sha256.Sum256([]byte(prompt))
+	return hex.EncodeToString(sum[:]), int64(len(prompt))
+}

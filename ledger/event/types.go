@@ -1,0 +1,171 @@
+// Package event says what a ledger can be told: the types of events, what
+// the payload of each must be, and the bytes that are hashed.
+//
+// Amounts of money are integers of micro-USD, energy is integers of
+// millijoules, fields ending in _bytes are bytes. What people ask a model is
+// never in an event: a call carries the hash and the length of its prompt.
+package event
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+
+	"hwledger/internal/schema"
+	"hwledger/ledger/fault"
+)
+
+// Type is what kind of thing happened.
+type Type string
+
+// The types. The first group is for whoever uses hwLedger, the second is
+// written by the program itself.
+const (
+	TypeNote        Type = "note"
+	TypePrediction  Type = "prediction"
+	TypeMeasurement Type = "measurement"
+	TypeCost        Type = "cost"
+	TypePrice       Type = "price"
+	TypeAdjustment  Type = "adjustment"
+	TypeDevice      Type = "device"
+
+	TypeLaunch     Type = "launch"
+	TypeExit       Type = "exit"
+	TypeCall       Type = "call"
+	TypeErasure    Type = "erasure"
+	TypeCheckpoint Type = "checkpoint"
+)
+
+// kind is a type with what its payload must be.
+type kind struct {
+	typ    Type
+	schema func() *schema.Schema
+	check  func([]byte) error
+	// recordable types may be written by users and agents.
+	recordable bool
+}
+
+// kinds are all types: a new one is a payload struct and one line here.
+var kinds = []kind{
+	define[Note](TypeNote, true),
+	define[Prediction](TypePrediction, true),
+	define[Measurement](TypeMeasurement, true),
+	define[Cost](TypeCost, true),
+	define[Price](TypePrice, true),
+	define[Adjustment](TypeAdjustment, true),
+	define[Device](TypeDevice, true),
+	define[Launch](TypeLaunch, false),
+	define[Exit](TypeExit, false),
+	define[Call](TypeCall, false),
+	define[Erasure](TypeErasure, false),
+	define[Checkpoint](TypeCheckpoint, false),
+}
+
+// checker is a payload that has rules beyond its schema.
+type checker interface{ check() error }
+
+func define[P any](t Type, recordable bool) kind {
+	return kind{t, sync.OnceValue(schema.Input[P]), func(raw []byte) error {
+		var p P
+		if err := json.Unmarshal(raw, &p); err != nil {
+			return fault.New(fault.InvalidArgument, "payload", "the payload of a %s cannot be read", t).WithCause(err)
+		}
+		if c, ok := any(&p).(checker); ok {
+			return c.check()
+		}
+		return nil
+	}, recordable}
+}
+
+// Types returns the names of all types, or of those that users and agents may
+// record.
+func Types(recordable bool) []string {
+	var out []string
+	for _, k := range kinds {
+		if k.recordable || !recordable {
+			out = append(out, string(k.typ))
+		}
+	}
+	return out
+}
+
+// Recordable reports whether users and agents may record t.
+func Recordable(t Type) bool { return slices.Contains(Types(true), string(t)) }
+
+func find(t Type) (kind, error) {
+	for _, k := range kinds {
+		if k.typ == t {
+			return k, nil
+		}
+	}
+	e := fault.New(fault.InvalidArgument, "type", "there is no event type %q", t)
+	e.Candidates = Types(false)
+	return kind{}, e.WithHint("use one of: %s", strings.Join(e.Candidates, ", "))
+}
+
+// Fields describes the payload of a type, one field in a line.
+func Fields(t Type) (string, error) {
+	k, err := find(t)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, p := range k.schema().Properties {
+		b.WriteString(p.Name + " (" + p.Schema.Type)
+		if p.Required {
+			b.WriteString(", required")
+		}
+		if len(p.Schema.Enum) > 0 {
+			b.WriteString(": " + strings.Join(p.Schema.Enum, ", "))
+		}
+		b.WriteString(")")
+		if p.Schema.Description != "" {
+			b.WriteString(" " + p.Schema.Description)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String(), nil
+}
+
+// Payload checks raw against the type's schema and returns its canonical
+// bytes. All that is wrong with it is in one error.
+func Payload(t Type, raw []byte) ([]byte, error) {
+	k, err := find(t)
+	if err != nil {
+		return nil, err
+	}
+	canonical, err := Canonicalize(raw)
+	if err != nil {
+		return nil, err
+	}
+	clean, bad := k.schema().Clean(string(t), canonical)
+	if len(bad) > 0 {
+		return nil, violation(k, bad)
+	}
+	if err := k.check(clean); err != nil {
+		return nil, err
+	}
+	if string(clean) == string(canonical) {
+		return canonical, nil
+	}
+	return Canonicalize(clean)
+}
+
+// violation turns what is wrong with a payload into one error.
+func violation(k kind, bad []*schema.Violation) error {
+	v := bad[0]
+	e := fault.New(fault.InvalidArgument, "payload", "%s", v.Message)
+	if v.Field != "" {
+		e.Field = "payload." + v.Field
+	}
+	for _, more := range bad[1:] {
+		e.Message += "; " + more.Message
+	}
+	e.Candidates = v.Candidates
+	e.Hint = v.Hint
+	if e.Hint == "" {
+		e.Hint = "the fields of a " + string(k.typ) + " are " + strings.Join(k.schema().Names(), ", ")
+	}
+	return e
+}

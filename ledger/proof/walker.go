@@ -1,0 +1,162 @@
+package proof
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"sort"
+)
+
+// Kind is what was done to a ledger.
+type Kind string
+
+// The kinds of damage.
+const (
+	Edited     Kind = "edited"     // an event is not what was written
+	Missing    Kind = "missing"    // an event was taken out of the middle
+	Reordered  Kind = "reordered"  // events changed places
+	Truncated  Kind = "truncated"  // the last events are gone
+	Rewritten  Kind = "rewritten"  // events were replaced and all hashes computed anew
+	WrongKey   Kind = "wrong_key"  // a checkpoint is signed by another key
+	Tree       Kind = "tree"       // the stored tree is not that of the events
+	Unreadable Kind = "unreadable" // the file itself is broken
+)
+
+// Damage is the first bad event of a ledger.
+type Damage struct {
+	Kind Kind
+	// Seq is the first event that is not as it was written; for a checkpoint
+	// that does not match, the first event after the last one that does, and 0
+	// for a checkpoint that says nothing.
+	Seq int64
+	// Why says what was compared.
+	Why string
+}
+
+// Error says what was found.
+func (d *Damage) Error() string {
+	if d.Seq == 0 {
+		return fmt.Sprintf("%s: %s", d.Kind, d.Why)
+	}
+	return fmt.Sprintf("%s at event %d: %s", d.Kind, d.Seq, d.Why)
+}
+
+// Walker checks a ledger's events one by one, in order. It takes memory for
+// the tree's edge only, and for what was erased and is not yet accounted for.
+type Walker struct {
+	front  Frontier
+	prev   Hash
+	last   int64 // the latest wall clock so far
+	buf    []byte
+	done   []Hash
+	erased map[int64]bool
+	pinned []Checkpoint // ascending, those to come
+	good   int64        // size of the last checkpoint that matched
+
+	// ClockBack counts events that were written when the clock stood earlier
+	// than at an event before them.
+	ClockBack int64
+}
+
+// NewWalker returns a walker that compares the tree with checkpoints as it
+// reaches their sizes. Their signatures are taken to be checked.
+func NewWalker(pinned []Checkpoint) *Walker {
+	w := &Walker{erased: map[int64]bool{}, pinned: append([]Checkpoint(nil), pinned...)}
+	sort.SliceStable(w.pinned, func(i, j int) bool { return w.pinned[i].Size < w.pinned[j].Size })
+	return w
+}
+
+// Size is the number of events so far.
+func (w *Walker) Size() int64 { return w.front.Size() }
+
+// Root is the tree's hash so far.
+func (w *Walker) Root() Hash { return w.front.Root() }
+
+// Prev is the leaf hash of the last event.
+func (w *Walker) Prev() Hash { return w.prev }
+
+// Stored is what a ledger keeps beside an event.
+type Stored struct {
+	Leaf Hash
+	// Nodes are the subtree roots that the event completes, one after the
+	// other; nil where they are not kept.
+	Nodes []byte
+}
+
+// Next checks the next event, and nil is that it is good.
+func (w *Walker) Next(r *Record, s Stored) *Damage {
+	if d := w.reached(); d != nil {
+		return d
+	}
+	want := w.Size() + 1
+	if r.Seq != want {
+		return &Damage{Missing, want, fmt.Sprintf("the next event is %d", r.Seq)}
+	}
+	switch {
+	case r.Payload == nil && r.Salt == nil:
+		w.erased[r.Seq] = true
+	case Commit(r.Salt, r.Payload) != r.Commitment:
+		return &Damage{Edited, want, "its payload does not match its commitment"}
+	}
+	w.buf = r.AppendEnvelope(append(w.buf[:0], 0), w.prev)
+	leaf := Hash(sha256.Sum256(w.buf))
+	if leaf != s.Leaf {
+		return &Damage{Edited, want, "its hash is not that of what it says and of the event before it"}
+	}
+	w.done = w.front.Add(leaf, w.done[:0])
+	if s.Nodes != nil && !same(w.done, s.Nodes) {
+		return &Damage{Tree, want, "the tree's hashes that are stored with it are not those of the events"}
+	}
+	w.prev = leaf
+	if r.Micros < w.last {
+		w.ClockBack++
+	}
+	w.last = max(w.last, r.Micros)
+	return nil
+}
+
+// Erasure tells that the event seq was erased by an event of this ledger.
+func (w *Walker) Erasure(seq int64) { delete(w.erased, seq) }
+
+// End checks what can only be seen at the end: checkpoints of events that are
+// not there, and payloads that are gone without an erasure.
+func (w *Walker) End() *Damage {
+	if d := w.reached(); d != nil {
+		return d
+	}
+	if len(w.pinned) > 0 {
+		return &Damage{Truncated, w.Size() + 1, fmt.Sprintf("there are %d events, and a signed checkpoint of %d", w.Size(), w.pinned[len(w.pinned)-1].Size)}
+	}
+	first := int64(0)
+	for seq := range w.erased {
+		if first == 0 || seq < first {
+			first = seq
+		}
+	}
+	if first != 0 {
+		return &Damage{Edited, first, "its payload is gone, and no erasure says why"}
+	}
+	return nil
+}
+
+// reached compares the tree with the checkpoints of its size.
+func (w *Walker) reached() *Damage {
+	for len(w.pinned) > 0 && w.pinned[0].Size == w.Size() {
+		if w.pinned[0].Root != w.Root() {
+			return &Damage{Rewritten, w.good + 1, fmt.Sprintf("the first %d events are not those of the signed checkpoint of that size", w.Size())}
+		}
+		w.good, w.pinned = w.Size(), w.pinned[1:]
+	}
+	return nil
+}
+
+func same(hashes []Hash, stored []byte) bool {
+	if len(stored) != len(hashes)*len(Hash{}) {
+		return false
+	}
+	for i := range hashes {
+		if string(hashes[i][:]) != string(stored[i*len(Hash{}):(i+1)*len(Hash{})]) {
+			return false
+		}
+	}
+	return true
+}

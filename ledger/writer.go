@@ -1,0 +1,300 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"hwledger/ledger/fault"
+	"hwledger/ledger/proof"
+)
+
+// maxBatch is how many requests one transaction takes: those that came while
+// the one before it was written to disk.
+const maxBatch = 256
+
+// request is work for the writer: entries to append, or a job.
+type request struct {
+	entries []entry
+	job     func(*sql.Conn) error
+	plain   bool // a job outside a transaction
+	reply   chan error
+}
+
+// send hands a request to the writer and waits for its end, or for that of
+// ctx.
+func (l *Ledger) send(ctx context.Context, r *request) error {
+	if l.opts.ReadOnly {
+		return fault.New(fault.Denied, l.path, "the ledger is open for reading only").WithHint("start without --read-only to record")
+	}
+	r.reply = make(chan error, 1)
+	l.mu.RLock()
+	if l.closed {
+		l.mu.RUnlock()
+		return errClosed()
+	}
+	select {
+	case l.requests <- r:
+		l.mu.RUnlock()
+	case <-ctx.Done():
+		l.mu.RUnlock()
+		return ctx.Err()
+	}
+	select {
+	case err := <-r.reply:
+		return l.failure(err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// job runs f in the writer's turn, in a write transaction or outside one.
+func (l *Ledger) job(ctx context.Context, f func(*sql.Conn) error, transaction bool) error {
+	return l.send(ctx, &request{job: f, plain: !transaction})
+}
+
+// writer owns the connection that writes. One goroutine runs it.
+type writer struct {
+	ledger *Ledger
+	conn   *sql.Conn
+
+	begin, commit, rollback, head, byKey, insert *sql.Stmt
+
+	// front is the tree's edge after the event last, as this process left it;
+	// it holds as long as last is still the log's end.
+	front proof.Frontier
+	last  proof.Hash
+	nodes []byte // never nil, which would be NULL
+	done  []proof.Hash
+}
+
+func (w *writer) prepare(ctx context.Context) error {
+	for _, s := range []struct {
+		into **sql.Stmt
+		text string
+	}{
+		{&w.begin, "BEGIN IMMEDIATE"}, {&w.commit, "COMMIT"}, {&w.rollback, "ROLLBACK"},
+		{&w.head, "SELECT seq, leaf FROM events ORDER BY seq DESC LIMIT 1"},
+		{&w.byKey, "SELECT seq, type, subject, payload, leaf FROM events WHERE idem = ?"},
+		{&w.insert, "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+	} {
+		var err error
+		if *s.into, err = w.conn.PrepareContext(ctx, s.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run serves requests until there are no more.
+func (w *writer) run() {
+	defer close(w.ledger.ended)
+	defer w.conn.Close() // the pool is closed after it, with its error
+	var batch []*request
+	for first := range w.ledger.requests {
+		if first.job != nil {
+			first.reply <- w.do(first)
+			continue
+		}
+		batch = append(batch[:0], first)
+		var job *request
+	more:
+		for len(batch) < maxBatch && job == nil {
+			select {
+			case r, ok := <-w.ledger.requests:
+				if !ok {
+					break more
+				}
+				if r.job != nil {
+					job = r
+				} else {
+					batch = append(batch, r)
+				}
+			default:
+				break more
+			}
+		}
+		w.append(batch)
+		if job != nil {
+			job.reply <- w.do(job)
+		}
+	}
+}
+
+// ground is the context of the writer: one caller's end is not the others'.
+var ground = context.Background()
+
+func (w *writer) do(r *request) error {
+	if r.plain {
+		return r.job(w.conn)
+	}
+	w.last = proof.Hash{} // the job may append on its own
+	return w.transact(func() error { return r.job(w.conn) })
+}
+
+// transact runs f in a write transaction.
+func (w *writer) transact(f func() error) error {
+	if _, err := w.conn.ExecContext(ground, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := f()
+	if err == nil {
+		if _, err = w.conn.ExecContext(ground, "COMMIT"); err == nil {
+			return nil
+		}
+	}
+	_, _ = w.conn.ExecContext(ground, "ROLLBACK") // SQLite may have done it already
+	return err
+}
+
+// append writes the entries of a batch in one transaction and answers them
+// when it is on disk. A request that is refused leaves the others alone.
+func (w *writer) append(batch []*request) {
+	refused := make([]error, len(batch))
+	_, err := w.begin.ExecContext(ground)
+	if err == nil {
+		if err = w.catchUp(); err == nil {
+			for i, r := range batch {
+				if refused[i], err = w.take(r.entries); err != nil {
+					break
+				}
+			}
+		}
+		if err == nil {
+			_, err = w.commit.ExecContext(ground)
+		}
+		if err != nil {
+			_, _ = w.rollback.ExecContext(ground) // SQLite may have done it already
+		}
+	}
+	if err != nil {
+		w.last = proof.Hash{}
+	}
+	for i, r := range batch {
+		switch {
+		case err != nil:
+			r.reply <- err
+		case refused[i] != nil:
+			r.reply <- refused[i]
+		default:
+			for j := range r.entries {
+				r.entries[j].receipt.Size = w.front.Size()
+			}
+			r.reply <- nil
+		}
+	}
+}
+
+// catchUp makes front the edge of the log as it is now: other processes may
+// have appended.
+func (w *writer) catchUp() error {
+	var size int64
+	var leaf []byte
+	err := w.head.QueryRowContext(ground).Scan(&size, &leaf)
+	if errors.Is(err, sql.ErrNoRows) {
+		w.front, w.last = proof.Frontier{}, proof.Hash{}
+		return nil
+	}
+	if err != nil || size == w.front.Size() && string(leaf) == string(w.last[:]) {
+		return err
+	}
+	copy(w.last[:], leaf)
+	w.front, err = proof.ReadFrontier(size, hashReader(ground, w.conn))
+	return err
+}
+
+// take writes a request's entries. refused is that this request cannot be,
+// err that the transaction cannot.
+func (w *writer) take(entries []entry) (refused, err error) {
+	for i := range entries {
+		if entries[i].record.Key == "" {
+			continue
+		}
+		if refused, err = w.seen(entries, i); refused != nil || err != nil {
+			return refused, err
+		}
+	}
+	for i := range entries {
+		if entries[i].known {
+			continue
+		}
+		if err := w.put(&entries[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range entries { // repeated in this request: their first is written now
+		if entries[i].known && entries[i].receipt.Seq == 0 {
+			for j := range entries[:i] {
+				if entries[j].record.Key == entries[i].record.Key && !entries[j].known {
+					entries[i].receipt = entries[j].receipt
+				}
+			}
+		}
+	}
+	return nil, nil
+}
+
+// seen looks for an earlier event with the key of entry i.
+func (w *writer) seen(entries []entry, i int) (refused, err error) {
+	e := &entries[i]
+	for j := range entries[:i] {
+		if entries[j].record.Key == e.record.Key {
+			if !sameEvent(&entries[j].record, &e.record) {
+				return errKeyUsed(e.record.Key, "earlier in this call"), nil
+			}
+			e.known, e.receipt = true, entries[j].receipt
+			return nil, nil
+		}
+	}
+	var first proof.Record
+	var payload sql.NullString
+	var leaf []byte
+	err = w.byKey.QueryRowContext(ground, e.record.Key).Scan(&first.Seq, &first.Type, &first.Subject, &payload, &leaf)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if payload.Valid {
+		first.Payload = []byte(payload.String)
+	}
+	if !sameEvent(&first, &e.record) {
+		return errKeyUsed(e.record.Key, "by another event").WithHint("event %d has it; use a new key for a new event", first.Seq), nil
+	}
+	e.known, e.receipt.Seq = true, first.Seq
+	copy(e.receipt.Leaf[:], leaf)
+	return nil, nil
+}
+
+func errKeyUsed(key, by string) *fault.Error {
+	return fault.New(fault.InvalidArgument, "idempotency_key", "the key %q was used %s", key, by).WithHint("use a new key for a new event")
+}
+
+// put writes one entry at the end of the log.
+func (w *writer) put(e *entry) error {
+	e.record.Micros = w.ledger.opts.Now().UnixMicro()
+	return w.place(&e.record, &e.receipt)
+}
+
+// place writes a record with the time it has.
+func (w *writer) place(r *proof.Record, into *Receipt) error {
+	r.Seq = w.front.Size() + 1
+	leaf := r.Leaf(w.last)
+	w.done = w.front.Add(leaf, w.done[:0])
+	w.nodes = w.nodes[:0]
+	for i := range w.done {
+		w.nodes = append(w.nodes, w.done[i][:]...)
+	}
+	var key, payload any
+	if r.Key != "" {
+		key = r.Key
+	}
+	if !r.Erased() {
+		payload = string(r.Payload)
+	}
+	_, err := w.insert.ExecContext(ground, r.Seq, r.Micros, r.Type, r.Subject, r.Actor, key, r.Salt, payload, r.Commitment[:], leaf[:], w.nodes)
+	w.last = leaf
+	*into = Receipt{Seq: r.Seq, Leaf: leaf}
+	return err
+}
