@@ -51,10 +51,9 @@ func (l *Ledger) AppendAll(ctx context.Context, events []Event) ([]Receipt, erro
 		return nil, nil
 	}
 	entries := make([]entry, len(events))
-	salts := make([]byte, len(events)*proof.SaltSize)
-	rand.Read(salts) // crypto/rand never fails
+	salts := newSalts(len(events))
 	for i := range events {
-		if err := check(&events[i], &entries[i].record, salts[i*proof.SaltSize:][:proof.SaltSize:proof.SaltSize]); err != nil {
+		if err := l.check(ctx, events[i], &entries[i].record, salts[i*proof.SaltSize:][:proof.SaltSize:proof.SaltSize]); err != nil {
 			return nil, err
 		}
 	}
@@ -68,8 +67,15 @@ func (l *Ledger) AppendAll(ctx context.Context, events []Event) ([]Receipt, erro
 	return receipts, nil
 }
 
+// newSalts returns random salts for n events, one after the other.
+func newSalts(n int) []byte {
+	b := make([]byte, n*proof.SaltSize)
+	rand.Read(b) // crypto/rand never fails
+	return b
+}
+
 // check turns an event into a record, all of it but its place and time.
-func check(e *Event, r *proof.Record, salt []byte) error {
+func (l *Ledger) check(ctx context.Context, e Event, r *proof.Record, salt []byte) error {
 	for _, f := range []struct {
 		name, value string
 		needed      bool
@@ -84,6 +90,10 @@ func check(e *Event, r *proof.Record, salt []byte) error {
 		if raw, err = json.Marshal(e.Payload); err != nil {
 			return fault.New(fault.InvalidArgument, "payload", "the payload has no JSON form").WithCause(err)
 		}
+	}
+	raw, err := l.refer(ctx, e.Type, raw)
+	if err != nil {
+		return err
 	}
 	payload, err := event.Payload(e.Type, raw)
 	if err != nil {

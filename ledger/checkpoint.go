@@ -43,7 +43,7 @@ func (l *Ledger) VerifierKey(ctx context.Context) (string, error) {
 // checkpoints before.
 func (l *Ledger) Checkpoint(ctx context.Context) (SignedCheckpoint, error) {
 	var out SignedCheckpoint
-	err := l.job(ctx, func(c *sql.Conn) error {
+	err := l.job(ctx, func(w *writer) error {
 		k, err := loadKey(l.dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			return fault.New(fault.Denied, filepath.Join(l.dir, keyName), "the ledger's key is gone; nothing can be signed").
@@ -52,7 +52,7 @@ func (l *Ledger) Checkpoint(ctx context.Context) (SignedCheckpoint, error) {
 		if err != nil {
 			return err
 		}
-		out, err = l.checkpoint(ctx, c, k)
+		out, err = l.checkpoint(ctx, w.conn, k)
 		return err
 	}, true)
 	if err != nil {

@@ -250,8 +250,8 @@ func (l *Ledger) keepCheckpoints() {
 			if _, err := l.Checkpoint(ctx); err != nil && ctx.Err() == nil {
 				l.opts.Log.Error("the ledger could not be pinned", "error", err)
 			}
-			if err := l.job(ctx, func(c *sql.Conn) error {
-				_, err := c.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+			if err := l.job(ctx, func(w *writer) error {
+				_, err := w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 				return err
 			}, false); err != nil && ctx.Err() == nil {
 				l.opts.Log.Warn("the ledger's write-ahead log was not taken in", "error", err)

@@ -112,7 +112,7 @@ func (l *Ledger) project(ctx context.Context) error {
 		if err != nil || behind == 0 {
 			return l.failure(err)
 		}
-		if err := l.job(ctx, func(c *sql.Conn) error { return fold(ctx, c, c, foldBatch) }, true); err != nil {
+		if err := l.job(ctx, func(w *writer) error { return fold(ctx, w.conn, w.conn, foldBatch) }, true); err != nil {
 			return err
 		}
 	}
@@ -137,7 +137,7 @@ func forget(ctx context.Context, c *sql.Conn) error {
 
 // Rebuild makes the projections anew from the events.
 func (l *Ledger) Rebuild(ctx context.Context) error {
-	if err := l.job(ctx, func(c *sql.Conn) error { return forget(ctx, c) }, true); err != nil {
+	if err := l.job(ctx, func(w *writer) error { return forget(ctx, w.conn) }, true); err != nil {
 		return err
 	}
 	return l.project(ctx)

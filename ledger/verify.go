@@ -3,13 +3,11 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/note"
 
-	"hwledger/ledger/event"
 	"hwledger/ledger/fault"
 	"hwledger/ledger/proof"
 )
@@ -134,11 +132,6 @@ func walk(ctx context.Context, tx *sql.Tx, w *proof.Walker, progress func(done, 
 		if d := w.Next(&s.record, s.stored()); d != nil {
 			return classify(ctx, tx, d, &s.record, w.Prev())
 		}
-		if s.record.Type == string(event.TypeErasure) {
-			if seq := erased(&s.record); seq > 0 {
-				w.Erasure(seq)
-			}
-		}
 		if w.Size()%every == 0 {
 			progress(w.Size(), total)
 		}
@@ -156,15 +149,6 @@ func unreadable(err error, size int64) (*proof.Damage, error) {
 		return nil, err
 	}
 	return &proof.Damage{Kind: proof.Unreadable, Seq: size + 1, Why: err.Error()}, nil
-}
-
-// erased returns which event an erasure erased, 0 when it does not say.
-func erased(r *proof.Record) int64 {
-	var e event.Erasure
-	if json.Unmarshal(r.Payload, &e) != nil {
-		return 0
-	}
-	return e.Erases
 }
 
 // remark adds what is not damage and still worth knowing.

@@ -16,7 +16,7 @@ const maxBatch = 256
 // request is work for the writer: entries to append, or a job.
 type request struct {
 	entries []entry
-	job     func(*sql.Conn) error
+	job     func(*writer) error
 	plain   bool // a job outside a transaction
 	reply   chan error
 }
@@ -25,7 +25,7 @@ type request struct {
 // ctx.
 func (l *Ledger) send(ctx context.Context, r *request) error {
 	if l.opts.ReadOnly {
-		return fault.New(fault.Denied, l.path, "the ledger is open for reading only").WithHint("start without --read-only to record")
+		return fault.New(fault.Denied, l.path, "the ledger is open for reading only").WithHint("start without --read-only, or set HWLEDGER_HOME to a directory that can be written")
 	}
 	r.reply = make(chan error, 1)
 	l.mu.RLock()
@@ -49,7 +49,7 @@ func (l *Ledger) send(ctx context.Context, r *request) error {
 }
 
 // job runs f in the writer's turn, in a write transaction or outside one.
-func (l *Ledger) job(ctx context.Context, f func(*sql.Conn) error, transaction bool) error {
+func (l *Ledger) job(ctx context.Context, f func(*writer) error, transaction bool) error {
 	return l.send(ctx, &request{job: f, plain: !transaction})
 }
 
@@ -126,10 +126,10 @@ var ground = context.Background()
 
 func (w *writer) do(r *request) error {
 	if r.plain {
-		return r.job(w.conn)
+		return r.job(w)
 	}
 	w.last = proof.Hash{} // the job may append on its own
-	return w.transact(func() error { return r.job(w.conn) })
+	return w.transact(func() error { return r.job(w) })
 }
 
 // transact runs f in a write transaction.

@@ -99,6 +99,7 @@ func (s *Surface) Instructions() string {
 	steps := map[Toolset]string{
 		ModelSet:    "search_models finds models by name and by what they must be or fit on; lookup_model says what one is and whether its name is known.",
 		PlanSet:     "plan_memory answers \"will it fit\": give model and hardware, and engine, context_tokens and sequences when they are known; it lists what it assumed for the rest. find_fit turns the question round, compare_plans sets alternatives side by side, export_launch writes the command, and explain_memory reads the log of a start or of its failure.",
+		LedgerSet:   "query_ledger and report_usage say what was predicted, measured and spent; record_event adds to it.",
 		HardwareSet: "lookup_hardware lists accelerators by name and their memory, for plan_memory's hardware.",
 	}
 	var b strings.Builder

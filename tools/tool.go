@@ -25,6 +25,10 @@ var registry = []func(Options) Tool{
 	exportLaunch,
 	explainMemory,
 	lookupHardware,
+	queryLedger,
+	verifyLedger,
+	recordEvent,
+	reportUsage,
 }
 
 // Toolset groups tools that are switched on and off together.
@@ -35,6 +39,7 @@ const (
 	ModelSet    Toolset = "model"
 	PlanSet     Toolset = "plan"
 	HardwareSet Toolset = "hardware"
+	LedgerSet   Toolset = "ledger"
 )
 
 // Effect says what a tool does to the world; the annotations that clients

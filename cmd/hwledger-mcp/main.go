@@ -32,6 +32,8 @@ type env struct {
 	getenv         func(string) string
 	// terminal reports that stdout is one.
 	terminal bool
+	// ledger is this user's, opened when it is first needed.
+	ledger *ledgerHome
 }
 
 // command is one subcommand.
@@ -48,6 +50,7 @@ func commands() []command {
 		{"plan", "MODEL [--NAME VALUE | NAME=VALUE]…", "say whether a model fits", plan, planHelp},
 		{"call", "TOOL [JSON | NAME=VALUE… | -]", "call a tool and print its answer as JSON", call, callHelp},
 		{"tools", "[--json | --markdown | --update FILE]", "list the tools", list, nil},
+		{"ledger", "verify|export|query|checkpoint|prove|key|backup|import|erase [--NAME VALUE]…", "check, read and copy the ledger", ledgerCommand, ledgerHelp},
 		{"version", "", "print the version", printVersion, nil},
 	}
 }
@@ -63,7 +66,9 @@ func main() {
 }
 
 // run finds the command that args name, and runs it.
-func run(e *env, args []string) int {
+func run(e *env, args []string) (code int) {
+	e.ledger = &ledgerHome{getenv: e.getenv}
+	defer func() { code = closeLedger(e, code) }()
 	if len(args) == 0 {
 		usage(e.stderr)
 		return exitUsage
@@ -133,6 +138,8 @@ func surface(e *env, opts tools.Options) (*tools.Surface, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
+	e.ledger.readOnly, e.ledger.log = opts.ReadOnly, opts.Log
+	opts.Ledger = e.ledger.tool
 	return tools.New(opts)
 }
 

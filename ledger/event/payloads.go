@@ -3,7 +3,6 @@ package event
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"time"
 
 	"hwledger/ledger/fault"
 )
@@ -71,79 +70,6 @@ type Measurement struct {
 	Source             string  `json:"source,omitempty" doc:"How it was measured: nvml, log, ..."`
 }
 
-// Period is when something was used, RFC 3339.
-type Period struct {
-	Start string `json:"period_start,omitempty" doc:"RFC 3339."`
-	End   string `json:"period_end,omitempty" doc:"RFC 3339."`
-}
-
-func (p Period) check() error {
-	var at [2]time.Time
-	for i, s := range []string{p.Start, p.End} {
-		if s == "" {
-			continue
-		}
-		t, err := time.Parse(time.RFC3339, s)
-		if err != nil {
-			return fault.New(fault.InvalidArgument, "payload."+[]string{"period_start", "period_end"}[i], "%q is not a time", s).
-				WithHint("write RFC 3339: 2026-11-25T12:00:00Z")
-		}
-		at[i] = t
-	}
-	if !at[0].IsZero() && !at[1].IsZero() && at[1].Before(at[0]) {
-		return fault.New(fault.InvalidArgument, "payload.period_end", "the period ends before it starts").WithHint("exchange period_start and period_end")
-	}
-	return nil
-}
-
-// Cost is money that was spent, or an estimate of it. An invoice settles the
-// estimates before it: they are not edited, the report counts the invoice
-// instead.
-type Cost struct {
-	Labels
-	Period
-	Energy
-	Kind     string   `json:"kind" enum:"energy,hardware,rental,api,storage,network,other"`
-	Amount   int64    `json:"amount_micro_usd" min:"0" doc:"Micro-USD."`
-	Stage    string   `json:"stage,omitempty" enum:"estimate,invoice" default:"estimate"`
-	Settles  []int64  `json:"settles,omitempty" doc:"seq of the estimates that this invoice replaces."`
-	Provider string   `json:"provider,omitempty"`
-	Service  string   `json:"service,omitempty"`
-	Resource string   `json:"resource,omitempty" doc:"Id of the machine or device."`
-	Region   string   `json:"region,omitempty"`
-	Quantity *float64 `json:"quantity,omitempty" min:"0"`
-	Unit     string   `json:"unit,omitempty" doc:"Of quantity: hour, kWh, GB, token."`
-	Invoice  string   `json:"invoice,omitempty"`
-	PriceOf
-}
-
-// PriceOf says where a price came from.
-type PriceOf struct {
-	UnitPrice   int64  `json:"unit_price_micro_usd,omitempty" min:"0"`
-	PriceSource string `json:"price_source,omitempty"`
-	PriceTime   string `json:"price_time,omitempty" doc:"RFC 3339."`
-}
-
-func (p PriceOf) check() error { return Period{Start: p.PriceTime}.named("price_time") }
-
-// named checks a single time under another field's name.
-func (p Period) named(field string) error {
-	if err := p.check(); err != nil {
-		return fault.New(fault.InvalidArgument, "payload."+field, "%q is not a time", p.Start).WithHint("write RFC 3339: 2026-11-25T12:00:00Z")
-	}
-	return nil
-}
-
-func (c *Cost) check() error {
-	if len(c.Settles) > 0 && c.Stage != "invoice" {
-		return fault.New(fault.InvalidArgument, "payload.settles", "only an invoice settles estimates").WithHint(`set stage to "invoice"`)
-	}
-	if err := c.Period.check(); err != nil {
-		return err
-	}
-	return c.PriceOf.check()
-}
-
 // Price is what something costs, and who said so when.
 type Price struct {
 	Provider string `json:"provider"`
@@ -155,7 +81,7 @@ type Price struct {
 	Time     string `json:"price_time" doc:"When, RFC 3339."`
 }
 
-func (p *Price) check() error { return Period{Start: p.Time}.named("price_time") }
+func (p *Price) complete() (bool, error) { return false, checkTime("price_time", p.Time) }
 
 // Adjustment corrects a cost line by an amount.
 type Adjustment struct {
@@ -207,11 +133,11 @@ type Call struct {
 	DurationMS       int64  `json:"duration_ms,omitempty" min:"0"`
 }
 
-func (c *Call) check() error {
+func (c *Call) complete() (bool, error) {
 	if b, err := hex.DecodeString(c.PromptSHA256); err != nil || len(b) != sha256.Size {
-		return fault.New(fault.InvalidArgument, "payload.prompt_sha256", "the hash is not 64 hexadecimal digits").WithHint("prompts themselves are never stored")
+		return false, fault.New(fault.InvalidArgument, "payload.prompt_sha256", "the hash is not 64 hexadecimal digits").WithHint("prompts themselves are never stored")
 	}
-	return nil
+	return false, nil
 }
 
 // Erasure says that an event's payload was removed, and why.

@@ -7,6 +7,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -41,7 +42,9 @@ const (
 type kind struct {
 	typ    Type
 	schema func() *schema.Schema
-	check  func([]byte) error
+	// complete checks what the schema cannot, and returns the payload with what
+	// follows from it filled in.
+	complete func([]byte) ([]byte, error)
 	// recordable types may be written by users and agents.
 	recordable bool
 }
@@ -62,19 +65,27 @@ var kinds = []kind{
 	define[Checkpoint](TypeCheckpoint, false),
 }
 
-// checker is a payload that has rules beyond its schema.
-type checker interface{ check() error }
+// completer is a payload that has rules beyond its schema, and may fill in
+// what follows from the rest.
+type completer interface {
+	complete() (changed bool, err error)
+}
 
 func define[P any](t Type, recordable bool) kind {
-	return kind{t, sync.OnceValue(schema.Input[P]), func(raw []byte) error {
+	return kind{t, sync.OnceValue(schema.Input[P]), func(raw []byte) ([]byte, error) {
 		var p P
+		c, ok := any(&p).(completer)
+		if !ok {
+			return raw, nil
+		}
 		if err := json.Unmarshal(raw, &p); err != nil {
-			return fault.New(fault.InvalidArgument, "payload", "the payload of a %s cannot be read", t).WithCause(err)
+			return nil, fault.New(fault.InvalidArgument, "payload", "the payload of a %s cannot be read", t).WithHint("numbers may be too large").WithCause(err)
 		}
-		if c, ok := any(&p).(checker); ok {
-			return c.check()
+		changed, err := c.complete()
+		if err != nil || !changed {
+			return raw, err
 		}
-		return nil
+		return json.Marshal(p)
 	}, recordable}
 }
 
@@ -143,13 +154,14 @@ func Payload(t Type, raw []byte) ([]byte, error) {
 	if len(bad) > 0 {
 		return nil, violation(k, bad)
 	}
-	if err := k.check(clean); err != nil {
+	whole, err := k.complete(clean)
+	if err != nil {
 		return nil, err
 	}
-	if string(clean) == string(canonical) {
+	if bytes.Equal(whole, canonical) {
 		return canonical, nil
 	}
-	return Canonicalize(clean)
+	return Canonicalize(whole)
 }
 
 // violation turns what is wrong with a payload into one error.

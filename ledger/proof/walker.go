@@ -2,6 +2,7 @@ package proof
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"sort"
 )
@@ -71,6 +72,10 @@ func (w *Walker) Size() int64 { return w.front.Size() }
 // Root is the tree's hash so far.
 func (w *Walker) Root() Hash { return w.front.Root() }
 
+// Pinned is the number of events that the last checkpoint which matched
+// covers.
+func (w *Walker) Pinned() int64 { return w.good }
+
 // Prev is the leaf hash of the last event.
 func (w *Walker) Prev() Hash { return w.prev }
 
@@ -107,6 +112,9 @@ func (w *Walker) Next(r *Record, s Stored) *Damage {
 		return &Damage{Tree, want, "the tree's hashes that are stored with it are not those of the events"}
 	}
 	w.prev = leaf
+	if r.Type == erasureType {
+		w.account(r)
+	}
 	if r.Micros < w.last {
 		w.ClockBack++
 	}
@@ -114,8 +122,18 @@ func (w *Walker) Next(r *Record, s Stored) *Damage {
 	return nil
 }
 
-// Erasure tells that the event seq was erased by an event of this ledger.
-func (w *Walker) Erasure(seq int64) { delete(w.erased, seq) }
+// erasureType is the type of events that say which payload was removed.
+const erasureType = "erasure"
+
+// account notes what an erasure erased.
+func (w *Walker) account(r *Record) {
+	var e struct {
+		Erases int64 `json:"erases"`
+	}
+	if json.Unmarshal(r.Payload, &e) == nil {
+		delete(w.erased, e.Erases)
+	}
+}
 
 // End checks what can only be seen at the end: checkpoints of events that are
 // not there, and payloads that are gone without an erasure.

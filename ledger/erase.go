@@ -1,0 +1,71 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+
+	"hwledger/ledger/event"
+	"hwledger/ledger/fault"
+)
+
+// Erase removes an event's payload for good and records that it did: personal
+// data can go while the chain, which covers a salted commitment only, still
+// verifies. Copies elsewhere, backups and exports, are not reached.
+func (l *Ledger) Erase(ctx context.Context, seq int64, reason, actor string) (Receipt, error) {
+	raw, err := json.Marshal(event.Erasure{Erases: seq, Reason: reason})
+	if err != nil {
+		return Receipt{}, err
+	}
+	if reason == "" {
+		return Receipt{}, fault.New(fault.InvalidArgument, "reason", "an erasure needs a reason").WithHint("say why, without what is erased")
+	}
+	entries := make([]entry, 1)
+	salt := newSalts(1)
+	err = l.job(ctx, func(w *writer) error {
+		var typ, subject string
+		var there bool
+		err := w.conn.QueryRowContext(ctx, "SELECT type, subject, payload IS NOT NULL FROM events WHERE seq = ?", seq).Scan(&typ, &subject, &there)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return fault.New(fault.InvalidArgument, "seq", "there is no event %d", seq).WithHint("query the ledger for the events there are")
+		case err != nil:
+			return err
+		case !there:
+			return fault.New(fault.InvalidArgument, "seq", "the payload of event %d is erased already", seq).WithHint("nothing is left to do")
+		case typ == string(event.TypeErasure):
+			return fault.New(fault.InvalidArgument, "seq", "event %d is an erasure, which stays", seq).WithHint("erasures say what is missing and why")
+		}
+		if err := l.check(ctx, Event{Type: event.TypeErasure, Subject: subject, Actor: actor, Payload: json.RawMessage(raw)}, &entries[0].record, salt); err != nil {
+			return err
+		}
+		return w.erase(ctx, seq, &entries[0])
+	}, true)
+	if err != nil {
+		return Receipt{}, err
+	}
+	// What was overwritten in the file is still in the write-ahead log.
+	err = l.job(ctx, func(w *writer) error {
+		_, err := w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		return err
+	}, false)
+	return entries[0].receipt, err
+}
+
+func (w *writer) erase(ctx context.Context, seq int64, e *entry) error {
+	if err := w.catchUp(); err != nil {
+		return err
+	}
+	if err := w.put(e); err != nil {
+		return err
+	}
+	e.receipt.Size = w.front.Size()
+	if _, err := w.conn.ExecContext(ctx, "INSERT INTO erasures VALUES (?, ?)", seq, e.receipt.Seq); err != nil {
+		return err
+	}
+	if _, err := w.conn.ExecContext(ctx, "UPDATE events SET payload = NULL, salt = NULL WHERE seq = ?", seq); err != nil {
+		return err
+	}
+	return forget(ctx, w.conn) // what was taken from the payload goes as well
+}
