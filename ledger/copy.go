@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -167,10 +168,8 @@ func (l *Ledger) Backup(ctx context.Context, path string) (Verification, error) 
 	if err != nil {
 		return Verification{}, err
 	}
-	if _, err := l.read.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
-		return Verification{}, errors.Join(describe(path, err), removeIfThere(path))
-	}
-	if err := settle(path); err != nil {
+	if err := l.vacuumInto(ctx, path); err != nil {
+		os.Remove(path) // what there is of it is not a backup
 		return Verification{}, describe(path, err)
 	}
 	copied := &Ledger{dir: filepath.Dir(path), path: path, opts: Options{ReadOnly: true, Log: l.opts.Log}}
@@ -190,9 +189,16 @@ func settle(path string) error {
 	return errors.Join(f.Chmod(0o600), f.Sync(), f.Close())
 }
 
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+// vacuumInto copies the ledger on a connection of its own, so that neither
+// appends nor queries wait for it.
+func (l *Ledger) vacuumInto(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite", dsn(l.path, url.Values{}, pragmas...))
+	if err != nil {
 		return err
 	}
-	return nil
+	_, err = db.ExecContext(ctx, "VACUUM INTO ?", path)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	return settle(path)
 }

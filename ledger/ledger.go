@@ -153,14 +153,17 @@ func (l *Ledger) openWriter(ctx context.Context) error {
 	}
 	w := &writer{ledger: l, conn: c, nodes: []byte{}}
 	if err := w.transact(func() error { return migrate(ctx, c, l.dir, l.opts.Now().UnixMicro()) }); err != nil {
-		return errors.Join(err, c.Close())
+		w.close()
+		return err
 	}
 	if err := w.prepare(ctx); err != nil {
-		return errors.Join(err, c.Close())
+		w.close()
+		return err
 	}
 	l.read, err = sql.Open("sqlite", dsn(l.path, url.Values{"mode": {"ro"}}, append([]string{"query_only(1)"}, pragmas...)...))
 	if err != nil {
-		return errors.Join(err, c.Close())
+		w.close()
+		return err
 	}
 	l.read.SetMaxOpenConns(4)
 	l.requests, l.ended = make(chan *request, maxBatch), make(chan struct{})

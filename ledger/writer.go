@@ -86,10 +86,22 @@ func (w *writer) prepare(ctx context.Context) error {
 	return nil
 }
 
+// close gives the connection back. SQLite takes the write-ahead log into the
+// file when the last connection ends, which one with open statements never
+// does.
+func (w *writer) close() {
+	for _, s := range []*sql.Stmt{w.begin, w.commit, w.rollback, w.head, w.byKey, w.insert} {
+		if s != nil {
+			s.Close() // the pool is closed after it, with its error
+		}
+	}
+	w.conn.Close()
+}
+
 // run serves requests until there are no more.
 func (w *writer) run() {
 	defer close(w.ledger.ended)
-	defer w.conn.Close() // the pool is closed after it, with its error
+	defer w.close()
 	var batch []*request
 	for first := range w.ledger.requests {
 		if first.job != nil {

@@ -158,12 +158,14 @@ func (w *Walker) End() *Damage {
 
 // reached compares the tree with the checkpoints of its size.
 func (w *Walker) reached() *Damage {
+	matched := w.good
 	for len(w.pinned) > 0 && w.pinned[0].Size == w.Size() {
 		if w.pinned[0].Root != w.Root() {
 			return &Damage{Rewritten, w.good + 1, fmt.Sprintf("the first %d events are not those of the signed checkpoint of that size", w.Size())}
 		}
-		w.good, w.pinned = w.Size(), w.pinned[1:]
+		matched, w.pinned = w.Size(), w.pinned[1:]
 	}
+	w.good = matched // once all of this size agree
 	return nil
 }
 
