@@ -52,24 +52,25 @@ func victim(t testing.TB) (dir string, middle, end string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range events {
-		if i == 40 {
-			c, err := l.Checkpoint(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			middle = c.Note
+	pinned := func(from, to int) string {
+		var all []ledger.Event
+		for i := from; i < to; i++ {
+			all = append(all, note("box", fmt.Sprint("note ", i)))
 		}
-		add(t, l, note("box", fmt.Sprint("note ", i)))
+		if _, err := l.AppendAll(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Note
 	}
-	c, err := l.Checkpoint(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	middle, end = pinned(0, 40), pinned(40, events)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return dir, middle, c.Note
+	return dir, middle, end
 }
 
 // look verifies what the attacker left, with checkpoints that were kept
@@ -84,6 +85,11 @@ func look(t testing.TB, dir, key string, kept ...string) *proof.Damage {
 	v, err := l.Verify(t.Context(), ledger.VerifyOptions{Checkpoints: kept, Key: key})
 	if err != nil {
 		t.Fatal(err)
+	}
+	l.InStretches(30)
+	again, err := l.Verify(t.Context(), ledger.VerifyOptions{Checkpoints: kept, Key: key})
+	if err != nil || (v.Damage == nil) != (again.Damage == nil) || v.Damage != nil && *v.Damage != *again.Damage || v.Root != again.Root || v.ClockBack != again.ClockBack {
+		t.Errorf("in one go %+v, in stretches %+v, %v", v, again, err)
 	}
 	return v.Damage
 }

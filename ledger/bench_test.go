@@ -1,9 +1,13 @@
 package ledger_test
 
 import (
+	"cmp"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -98,4 +102,77 @@ func BenchmarkAppend(b *testing.B) {
 			b.ReportMetric(plainTime.Seconds()/ledgerTime.Seconds(), "ratio")
 		})
 	}
+}
+
+// benchEvents is the size of the ledger that reading is measured on: a tenth
+// of a million unless the environment says more.
+func benchEvents(b *testing.B) int {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("HWLEDGER_BENCH_EVENTS"), "100000"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// BenchmarkLarge reads a large ledger, of events with about 300 bytes.
+func BenchmarkLarge(b *testing.B) {
+	n, dir := benchEvents(b), b.TempDir()
+	l := open(b, dir, ledger.Options{})
+	for i := 0; i < n; {
+		events := make([]ledger.Event, min(10_000, n-i))
+		for j := range events {
+			events[j] = sample(i)
+			i++
+		}
+		if _, err := l.AppendAll(b.Context(), events); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c, err := l.Checkpoint(b.Context())
+	if err != nil || c.Size != int64(n) {
+		b.Fatal(c.Size, err)
+	}
+	b.Run("verify", func(b *testing.B) {
+		for b.Loop() {
+			if v := verified(b, l); v.Size != int64(n) {
+				b.Fatal(v.Size)
+			}
+		}
+		b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "events/s")
+		info, err := os.Stat(filepath.Join(dir, "ledger.db"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(info.Size())/float64(n), "bytes/event")
+	})
+	random := rand.New(rand.NewPCG(1, 2))
+	b.Run("prove", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := l.Prove(b.Context(), 1+random.Int64N(int64(n))); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("consistency", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := l.Consistency(b.Context(), 1+random.Int64N(int64(n)), int64(n)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("last50", func(b *testing.B) {
+		for b.Loop() {
+			p, err := l.Query(b.Context(), ledger.Query{Subject: fmt.Sprintf("sidecar-%03d", random.IntN(1000)), Limit: 50})
+			if err != nil || len(p.Events) != 50 {
+				b.Fatal(len(p.Events), err)
+			}
+		}
+	})
+	b.Run("event", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := l.Event(b.Context(), 1+random.Int64N(int64(n))); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -172,7 +172,7 @@ func (l *Ledger) Backup(ctx context.Context, path string) (Verification, error) 
 		os.Remove(path) // what there is of it is not a backup
 		return Verification{}, describe(path, err)
 	}
-	copied := &Ledger{dir: filepath.Dir(path), path: path, opts: Options{ReadOnly: true, Log: l.opts.Log}}
+	copied := &Ledger{dir: filepath.Dir(path), path: path, opts: Options{ReadOnly: true, Log: l.opts.Log}, stretch: l.stretch}
 	if err := copied.openReader(ctx); err != nil {
 		return Verification{}, errors.Join(copied.failure(err), copied.release())
 	}

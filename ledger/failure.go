@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
+	"strings"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -19,7 +21,7 @@ func (l *Ledger) failure(err error) error {
 	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if errors.Is(err, sql.ErrConnDone) || err.Error() == "sql: database is closed" {
+	if errors.Is(err, sql.ErrConnDone) || strings.HasSuffix(err.Error(), "database is closed") {
 		return errClosed()
 	}
 	return describe(l.path, err)
@@ -31,6 +33,9 @@ func errClosed() error {
 
 // describe is failure for the file at path.
 func describe(path string, err error) error {
+	if errors.Is(err, syscall.EROFS) {
+		return errReadOnly(path).WithCause(err)
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fault.New(fault.Denied, path, "the ledger may not be written").WithHint("give this user the right to write there, or set HWLEDGER_HOME").WithCause(err)
 	}
@@ -49,8 +54,7 @@ func describe(path string, err error) error {
 		return fault.New(fault.NotReady, path, "another process holds the ledger's lock").
 			WithHint("call again; if it lasts, look for a stopped hwledger-mcp or a tool that has the file open").WithCause(err)
 	case sqlite3.SQLITE_READONLY:
-		return fault.New(fault.Denied, path, "the ledger is on a medium that is read-only; nothing was recorded").
-			WithHint("query and verify work; to record, set HWLEDGER_HOME to a directory that can be written").WithCause(err)
+		return errReadOnly(path).WithCause(err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH:
 		return fault.New(fault.Denied, path, "the ledger cannot be opened").
 			WithHint("give this user the right to read and write the file and its directory, or set HWLEDGER_HOME").WithCause(err)
@@ -62,6 +66,11 @@ func describe(path string, err error) error {
 			WithHint("look at the disk and the space on it, then call again").WithCause(err)
 	}
 	return fault.New(fault.Internal, path, "the ledger failed").WithCause(err)
+}
+
+func errReadOnly(path string) *fault.Error {
+	return fault.New(fault.Denied, path, "the ledger is on a medium that is read-only; nothing was recorded").
+		WithHint("query and verify work; to record, set HWLEDGER_HOME to a directory that can be written")
 }
 
 // corrupt reports that the file itself cannot be read.

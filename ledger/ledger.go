@@ -60,6 +60,7 @@ type Receipt struct {
 type Ledger struct {
 	dir, path string
 	opts      Options
+	stretch   int64 // events that are verified on a core of their own
 
 	write *sql.DB // one connection, the writer's
 	read  *sql.DB
@@ -85,7 +86,7 @@ func Open(ctx context.Context, dir string, opts Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{dir: dir, path: filepath.Join(dir, fileName), opts: opts}
+	l := &Ledger{dir: dir, path: filepath.Join(dir, fileName), opts: opts, stretch: stretchSize}
 	if opts.ReadOnly {
 		err = l.openReader(ctx)
 	} else {
@@ -100,6 +101,9 @@ func Open(ctx context.Context, dir string, opts Options) (*Ledger, error) {
 
 // Dir is the ledger's directory.
 func (l *Ledger) Dir() string { return l.dir }
+
+// readConns is how many may read at once.
+const readConns = 8
 
 // pragmas are set on every connection.
 var pragmas = []string{
@@ -165,7 +169,7 @@ func (l *Ledger) openWriter(ctx context.Context) error {
 		w.close()
 		return err
 	}
-	l.read.SetMaxOpenConns(4)
+	l.read.SetMaxOpenConns(readConns)
 	l.requests, l.ended = make(chan *request, maxBatch), make(chan struct{})
 	go w.run()
 	l.keepCheckpoints()
@@ -183,7 +187,7 @@ func (l *Ledger) openReader(ctx context.Context) error {
 		if l.read, err = sql.Open("sqlite", dsn(l.path, params, append([]string{"query_only(1)"}, pragmas...)...)); err != nil {
 			return err
 		}
-		l.read.SetMaxOpenConns(4)
+		l.read.SetMaxOpenConns(readConns)
 		version, err := checkVersion(ctx, l.read)
 		if err == nil && version < len(migrations) {
 			err = fault.New(fault.NotReady, l.path, "the ledger has version %d and must be brought to %d", version, len(migrations)).WithHint("open it once where it can be written")

@@ -35,8 +35,8 @@ type Verification struct {
 	// without a trace.
 	Checkpoints int
 	Pinned      int64
-	// ClockBack counts events that were written with an earlier time than one
-	// before them.
+	// ClockBack counts events that were written with an earlier time than the
+	// one before them.
 	ClockBack int64
 	// Notes are what else there is to say.
 	Notes []string
@@ -52,8 +52,8 @@ func (l *Ledger) Verify(ctx context.Context, o VerifyOptions) (v Verification, e
 	err = l.snapshot(ctx, func(tx *sql.Tx) error {
 		trusted, damage, err := l.trusted(ctx, tx, o)
 		if err == nil && damage == nil {
-			w := proof.NewWalker(trusted)
-			if damage, err = walk(ctx, tx, w, o.Progress); err == nil {
+			var w *proof.Walker
+			if w, damage, err = l.walkAll(ctx, tx, trusted, o.Progress); err == nil {
 				v.Size, v.Root, v.ClockBack = w.Size(), w.Root(), w.ClockBack
 			}
 		}
@@ -110,39 +110,6 @@ func (l *Ledger) trusted(ctx context.Context, tx *sql.Tx, o VerifyOptions) ([]pr
 	return out, nil, nil
 }
 
-// every is how many events are between two reports of progress.
-const every = 4096
-
-// walk takes the walker through all events.
-func walk(ctx context.Context, tx *sql.Tx, w *proof.Walker, progress func(done, total int64)) (*proof.Damage, error) {
-	total, err := size(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := tx.QueryContext(ctx, "SELECT "+recordColumns+", leaf, nodes FROM events ORDER BY seq")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() // its error is in Err
-	s := scanner{rows: rows, full: true}
-	for rows.Next() {
-		if err := s.scan(); err != nil {
-			return nil, err
-		}
-		if d := w.Next(&s.record, s.stored()); d != nil {
-			return classify(ctx, tx, d, &s.record, w.Prev())
-		}
-		if w.Size()%every == 0 {
-			progress(w.Size(), total)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return unreadable(err, w.Size())
-	}
-	progress(w.Size(), total)
-	return w.End(), nil
-}
-
 // unreadable makes damage of a file that breaks off after size events.
 func unreadable(err error, size int64) (*proof.Damage, error) {
 	if !corrupt(err) {
@@ -164,7 +131,7 @@ func (v *Verification) remark(ctx context.Context, tx *sql.Tx) error {
 		v.Notes = append(v.Notes, fmt.Sprintf("the last %d events are in no checkpoint yet, and could be cut off without a trace", v.Size-v.Pinned))
 	}
 	if v.ClockBack > 0 {
-		v.Notes = append(v.Notes, fmt.Sprintf("%d events have an earlier time than one before them: the clock was set back", v.ClockBack))
+		v.Notes = append(v.Notes, fmt.Sprintf("%d events have an earlier time than the one before them: the clock was set back", v.ClockBack))
 	}
 	return nil
 }

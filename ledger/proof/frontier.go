@@ -11,6 +11,15 @@ type Frontier struct {
 	roots []Hash
 }
 
+// bytes are the roots one after the other.
+func (f *Frontier) bytes() []byte {
+	var b []byte
+	for i := range f.roots {
+		b = append(b, f.roots[i][:]...)
+	}
+	return b
+}
+
 // Size is the number of leaves.
 func (f *Frontier) Size() int64 { return f.size }
 

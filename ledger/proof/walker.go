@@ -46,16 +46,54 @@ func (d *Damage) Error() string {
 type Walker struct {
 	front  Frontier
 	prev   Hash
-	last   int64 // the latest wall clock so far
+	last   int64 // the wall clock of the event before
 	buf    []byte
 	done   []Hash
 	erased map[int64]bool
+	erases []int64 // erasures of events before the walk's first
+	first  int64
 	pinned []Checkpoint // ascending, those to come
 	good   int64        // size of the last checkpoint that matched
 
 	// ClockBack counts events that were written when the clock stood earlier
-	// than at an event before them.
+	// than at the event before them.
 	ClockBack int64
+}
+
+// Start is the state of a log after some of its events.
+type Start struct {
+	Frontier Frontier
+	// Leaf and Micros are the last event's hash and wall clock.
+	Leaf   Hash
+	Micros int64
+}
+
+// NewWalkerFrom returns a walker that begins in the middle of a log, at a
+// state that is yet to be checked: Join does.
+func NewWalkerFrom(at Start, pinned []Checkpoint) *Walker {
+	w := NewWalker(pinned)
+	w.front = Frontier{at.Frontier.size, append([]Hash(nil), at.Frontier.roots...)}
+	w.prev, w.last, w.first = at.Leaf, at.Micros, at.Frontier.size
+	return w
+}
+
+// Join goes on from where next, which began at a given state, has come to. It
+// reports whether that is the state this walker is in; if not, next has said
+// nothing.
+func (w *Walker) Join(at Start, next *Walker) bool {
+	if at.Frontier.size != w.front.size || at.Leaf != w.prev || !same(w.front.roots, at.Frontier.bytes()) {
+		return false
+	}
+	for _, seq := range next.erases {
+		delete(w.erased, seq)
+	}
+	for seq := range next.erased {
+		w.erased[seq] = true
+	}
+	w.front, w.prev, w.last = next.front, next.prev, next.last
+	w.good, w.pinned = max(w.good, next.good), append(w.pinned, next.pinned...)
+	w.ClockBack += next.ClockBack
+	return true
 }
 
 // NewWalker returns a walker that compares the tree with checkpoints as it
@@ -118,7 +156,7 @@ func (w *Walker) Next(r *Record, s Stored) *Damage {
 	if r.Micros < w.last {
 		w.ClockBack++
 	}
-	w.last = max(w.last, r.Micros)
+	w.last = r.Micros
 	return nil
 }
 
@@ -132,8 +170,15 @@ func (w *Walker) account(r *Record) {
 	}
 	if json.Unmarshal(r.Payload, &e) == nil {
 		delete(w.erased, e.Erases)
+		if e.Erases <= w.first {
+			w.erases = append(w.erases, e.Erases)
+		}
 	}
 }
+
+// Reach compares the tree with the checkpoints of its size, which Next does
+// when it goes on.
+func (w *Walker) Reach() *Damage { return w.reached() }
 
 // End checks what can only be seen at the end: checkpoints of events that are
 // not there, and payloads that are gone without an erasure.
