@@ -52,7 +52,10 @@ func ledgerCommand(e *env, args []string) int {
 		err := c.run(e, args[1:])
 		var usage errUsage
 		switch {
-		case err == nil, errors.Is(err, flag.ErrHelp):
+		case err == nil:
+			return exitOK
+		case errors.Is(err, flag.ErrHelp):
+			ledgerHelp(e)
 			return exitOK
 		case errors.As(err, &usage):
 			return misuse(e, "ledger %s: %v", c.name, err)
@@ -106,7 +109,8 @@ func ledgerWords(e *env, f *flag.FlagSet, args []string, n int) ([]string, error
 
 func ledgerFlags(e *env, name string) *flag.FlagSet {
 	f := newFlags(e, "ledger "+name)
-	f.SetOutput(io.Discard)
+	f.SetOutput(io.Discard) // the error is printed once, by ledgerCommand
+	f.Usage = func() {}
 	return f
 }
 
