@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -76,13 +77,8 @@ func newSalts(n int) []byte {
 
 // check turns an event into a record, all of it but its place and time.
 func (l *Ledger) check(ctx context.Context, e Event, r *proof.Record, salt []byte) error {
-	for _, f := range []struct {
-		name, value string
-		needed      bool
-	}{{"subject", e.Subject, true}, {"actor", e.Actor, true}, {"idempotency_key", e.Key, false}} {
-		if err := checkName(f.name, f.value, f.needed); err != nil {
-			return err
-		}
+	if err := checkNames(e.Subject, e.Actor, e.Key); err != nil {
+		return err
 	}
 	raw, ok := e.Payload.(json.RawMessage)
 	if !ok {
@@ -101,6 +97,10 @@ func (l *Ledger) check(ctx context.Context, e Event, r *proof.Record, salt []byt
 	}
 	*r = proof.Record{Type: string(e.Type), Subject: e.Subject, Actor: e.Actor, Key: e.Key, Salt: salt, Payload: payload, Commitment: proof.Commit(salt, payload)}
 	return nil
+}
+
+func checkNames(subject, actor, key string) error {
+	return cmp.Or(checkName("subject", subject, true), checkName("actor", actor, true), checkName("idempotency_key", key, false))
 }
 
 func checkName(field, s string, needed bool) error {

@@ -237,6 +237,19 @@ func TestAttacks(t *testing.T) {
 			for i := 51; i <= events; i++ {
 				do(t, db, "UPDATE events SET seq = ? WHERE seq = ?", i-1, i)
 			}
+		}, "", proof.Missing, 50},
+		{"delete two and close the gap", func(t *testing.T, _ string, db *sql.DB) {
+			do(t, db, "DELETE FROM events WHERE seq IN (50, 51)")
+			do(t, db, "UPDATE events SET seq = seq - 2 WHERE seq = 52")
+			for i := 53; i <= events; i++ {
+				do(t, db, "UPDATE events SET seq = ? WHERE seq = ?", i-2, i)
+			}
+		}, "", proof.Missing, 50},
+		{"put one in between", func(t *testing.T, _ string, db *sql.DB) {
+			for i := events; i >= 50; i-- {
+				do(t, db, "UPDATE events SET seq = ? WHERE seq = ?", i+1, i)
+			}
+			do(t, db, "INSERT INTO events SELECT 50, ts_us, type, subject, actor, idem, salt, payload, commitment, leaf, nodes FROM events WHERE seq = 49")
 		}, "", proof.Edited, 50},
 		{"swap neighbours", func(t *testing.T, _ string, db *sql.DB) { swap(t, db, 30, 31, whole) }, "", proof.Reordered, 30},
 		{"swap two far apart", func(t *testing.T, _ string, db *sql.DB) { swap(t, db, 30, 70, whole) }, "", proof.Reordered, 30},

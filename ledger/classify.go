@@ -17,6 +17,9 @@ func classify(ctx context.Context, tx *sql.Tx, d *proof.Damage, bad *proof.Recor
 	}
 	r := *bad // the scanner's bytes end with the next row
 	r.Salt, r.Payload = nil, nil
+	if gone, err := shifted(ctx, tx, d.Seq); gone > 0 || err != nil {
+		return &proof.Damage{Kind: proof.Missing, Seq: d.Seq, Why: fmt.Sprintf("%d events are gone, and those after them have their numbers", gone)}, err
+	}
 	leaves := map[int64]proof.Hash{}
 	rows, err := tx.QueryContext(ctx, "SELECT seq, leaf FROM events ORDER BY seq")
 	if err != nil {
@@ -52,4 +55,39 @@ func classify(ctx context.Context, tx *sql.Tx, d *proof.Damage, bad *proof.Recor
 		}
 	}
 	return d, nil
+}
+
+// mostGone is how many events may be gone before a renumbered log looks like
+// an edited one.
+const mostGone = 1 << 16
+
+// shifted returns how many events were taken out before the event seq, when
+// the later ones were moved up to hide it: the event after seq then has the
+// hash that it had under a higher number. 0 is that it was not so.
+func shifted(ctx context.Context, tx *sql.Tx, seq int64) (int64, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT "+recordColumns+", leaf, nodes FROM events WHERE seq IN (?, ?) ORDER BY seq", seq, seq+1)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close() // its error is in Err
+	s := scanner{rows: rows, full: true}
+	var prev proof.Hash
+	for rows.Next() {
+		if err := s.scan(); err != nil {
+			return 0, err
+		}
+		leaf := s.stored().Leaf
+		if r := s.record; r.Seq == seq+1 {
+			for gone := int64(1); gone <= mostGone; gone++ {
+				if r.Seq++; r.Leaf(prev) == leaf {
+					return gone, nil
+				}
+			}
+		}
+		prev = leaf
+	}
+	if err := rows.Err(); err != nil && !corrupt(err) { // what cannot be read is found where it is
+		return 0, err
+	}
+	return 0, nil
 }

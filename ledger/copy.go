@@ -98,7 +98,8 @@ func (l *Ledger) Import(ctx context.Context, from io.Reader, key string) (added 
 			return err
 		}
 		added = w.front.Size() - before
-		_, err := w.conn.ExecContext(ctx, "INSERT OR IGNORE INTO erasures SELECT json_extract(payload, '$.erases'), seq FROM events WHERE type = 'erasure' AND seq > ?", before)
+		_, err := w.conn.ExecContext(ctx, `INSERT OR IGNORE INTO erasures SELECT json_extract(payload, '$.erases'), seq FROM events
+			WHERE type = 'erasure' AND seq > ? AND json_valid(payload) AND json_type(payload, '$.erases') = 'integer'`, before)
 		return err
 	}, true)
 	if err != nil {
@@ -131,6 +132,9 @@ func (w *writer) load(ctx context.Context, e *proof.Export, walk *proof.Walker) 
 		}
 		if d := walk.Next(r, s); d != nil {
 			return errDamaged(d)
+		}
+		if err := checkNames(r.Subject, r.Actor, r.Key); err != nil {
+			return errExport(err)
 		}
 		if r.Seq > before {
 			if err := w.place(r, &Receipt{}); err != nil {

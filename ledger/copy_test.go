@@ -152,6 +152,12 @@ func TestErase(t *testing.T) {
 	if v := verified(t, l); v.Size != 12 || v.ClockBack != 1 {
 		t.Errorf("%+v", v)
 	}
+	forgotten(t, dir, "secret")
+}
+
+// forgotten checks that no file of a directory has a text.
+func forgotten(t *testing.T, dir, text string) {
+	t.Helper()
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +167,7 @@ func TestErase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(b, []byte("secret")) {
+		if bytes.Contains(b, []byte(text)) {
 			t.Errorf("%s still has the erased text", f.Name())
 		}
 	}

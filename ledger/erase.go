@@ -23,6 +23,7 @@ func (l *Ledger) Erase(ctx context.Context, seq int64, reason, actor string) (Re
 	}
 	entries := make([]entry, 1)
 	salt := newSalts(1)
+	erased := false
 	err = l.job(ctx, func(w *writer) error {
 		var typ, subject string
 		var there bool
@@ -33,6 +34,7 @@ func (l *Ledger) Erase(ctx context.Context, seq int64, reason, actor string) (Re
 		case err != nil:
 			return err
 		case !there:
+			erased = true
 			return fault.New(fault.InvalidArgument, "seq", "the payload of event %d is erased already", seq).WithHint("nothing is left to do")
 		case typ == string(event.TypeErasure):
 			return fault.New(fault.InvalidArgument, "seq", "event %d is an erasure, which stays", seq).WithHint("erasures say what is missing and why")
@@ -42,15 +44,30 @@ func (l *Ledger) Erase(ctx context.Context, seq int64, reason, actor string) (Re
 		}
 		return w.erase(ctx, seq, &entries[0])
 	}, true)
-	if err != nil {
+	if err != nil && !erased {
 		return Receipt{}, err
 	}
-	// What was overwritten in the file is still in the write-ahead log.
-	err = l.job(ctx, func(w *writer) error {
-		_, err := w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-		return err
-	}, false)
+	if e := l.emptyLog(ctx); e != nil {
+		return entries[0].receipt, e
+	}
 	return entries[0].receipt, err
+}
+
+// emptyLog takes the write-ahead log into the file and cuts it to nothing: what
+// was overwritten in the file is still in it. While somebody else reads, it
+// cannot be.
+func (l *Ledger) emptyLog(ctx context.Context) error {
+	return l.job(ctx, func(w *writer) error {
+		var busy, pages, taken int64
+		if err := w.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &taken); err != nil {
+			return err
+		}
+		if busy != 0 {
+			return fault.New(fault.NotReady, l.path, "the erasure is recorded, and its payload still in the write-ahead log, which somebody is reading").
+				WithHint("end the other programs that have the ledger open, and erase the same event again")
+		}
+		return nil
+	}, false)
 }
 
 func (w *writer) erase(ctx context.Context, seq int64, e *entry) error {

@@ -30,20 +30,26 @@ var serviceCategory = map[string]string{
 
 // ExportFocus writes every cost and adjustment as CSV in the columns of the
 // FinOps Open Cost and Usage Specification. BilledCost is what invoices and
-// adjustments say, EffectiveCost what counts: an estimate that an invoice
-// settled costs nothing itself.
+// their adjustments say, EffectiveCost what counts: an estimate that an invoice
+// settled costs nothing itself, and its adjustments do not.
 func (l *Ledger) ExportFocus(ctx context.Context, w io.Writer) error {
 	out := csv.NewWriter(w)
 	if err := out.Write(focusColumns); err != nil {
 		return err
 	}
-	settled := map[int64]bool{}
+	lines := map[int64]costLine{}
 	err := l.snapshot(ctx, func(tx *sql.Tx) error {
 		if err := l.each(ctx, tx, func(r *proof.Record, _ proof.Hash) error {
 			var c event.Cost
 			if r.Type == string(event.TypeCost) && json.Unmarshal(r.Payload, &c) == nil {
+				line := lines[r.Seq]
+				line.invoice = c.Stage == "invoice"
+				lines[r.Seq] = line
 				for _, seq := range c.Settles {
-					settled[seq] = true
+					if line := lines[seq]; !line.invoice {
+						line.settled = true
+						lines[seq] = line
+					}
 				}
 			}
 			return nil
@@ -51,7 +57,7 @@ func (l *Ledger) ExportFocus(ctx context.Context, w io.Writer) error {
 			return err
 		}
 		return l.each(ctx, tx, func(r *proof.Record, _ proof.Hash) error {
-			row, err := focusRow(r, settled)
+			row, err := focusRow(r, lines)
 			if err != nil || row == nil {
 				return err
 			}
@@ -85,9 +91,13 @@ func plainText(s string) string {
 	return s
 }
 
+// costLine is what became of a cost: an estimate that was settled does not count
+// any more, nor do its adjustments.
+type costLine struct{ invoice, settled bool }
+
 // focusRow is an event's line, nil when it is neither cost nor adjustment, or
 // was erased.
-func focusRow(r *proof.Record, settled map[int64]bool) (map[string]string, error) {
+func focusRow(r *proof.Record, lines map[int64]costLine) (map[string]string, error) {
 	if r.Erased() {
 		return nil, nil
 	}
@@ -99,7 +109,12 @@ func focusRow(r *proof.Record, settled map[int64]bool) (map[string]string, error
 		if err := json.Unmarshal(r.Payload, &a); err != nil {
 			return nil, fmt.Errorf("event %d: %w", r.Seq, err)
 		}
-		row["BilledCost"], row["EffectiveCost"] = decimal(a.Amount), decimal(a.Amount)
+		row["BilledCost"], row["EffectiveCost"] = decimal(0), decimal(a.Amount)
+		if line := lines[a.Adjusts]; line.invoice {
+			row["BilledCost"] = decimal(a.Amount)
+		} else if line.settled {
+			row["EffectiveCost"] = decimal(0)
+		}
 		row["ChargeCategory"], row["ChargeClass"] = "Adjustment", "Correction"
 		row["ChargeDescription"], row["InvoiceId"] = a.Reason, a.Invoice
 		row["ChargePeriodStart"], row["ChargePeriodEnd"] = recorded, recorded
@@ -110,7 +125,7 @@ func focusRow(r *proof.Record, settled map[int64]bool) (map[string]string, error
 		if err := json.Unmarshal(r.Payload, &c); err != nil {
 			return nil, fmt.Errorf("event %d: %w", r.Seq, err)
 		}
-		focusCost(row, &c, settled[r.Seq], recorded)
+		focusCost(row, &c, lines[r.Seq].settled, recorded)
 		return row, nil
 	}
 	return nil, nil
@@ -131,10 +146,10 @@ func focusCost(row map[string]string, c *event.Cost, settled bool, recorded stri
 	row["ChargeCategory"] = "Usage"
 	row["ChargePeriodStart"], row["ChargePeriodEnd"] = recorded, recorded
 	if c.Start != "" {
-		row["ChargePeriodStart"] = c.Start
+		row["ChargePeriodStart"] = inUTC(c.Start)
 	}
 	if c.End != "" {
-		row["ChargePeriodEnd"] = c.End
+		row["ChargePeriodEnd"] = inUTC(c.End)
 	}
 	if c.Quantity != nil {
 		row["ConsumedQuantity"], row["ConsumedUnit"] = strconv.FormatFloat(*c.Quantity, 'f', -1, 64), c.Unit
@@ -146,6 +161,15 @@ func focusCost(row map[string]string, c *event.Cost, settled bool, recorded stri
 	row["ResourceType"], row["ResourceId"], row["RegionId"], row["InvoiceId"] = c.Kind, c.Resource, c.Region, c.Invoice
 	row["x_Model"], row["x_Engine"], row["x_Device"] = c.Model, c.Engine, c.Device
 	row["x_PriceSource"], row["x_PriceTime"] = c.PriceSource, c.PriceTime
+}
+
+// inUTC writes a time as FOCUS has it, "2026-11-25T12:00:00Z".
+func inUTC(s string) string {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return s // it was checked when it was recorded
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 // decimal writes micro-USD in USD, exactly.

@@ -105,26 +105,3 @@ func readSmall(path string) ([]byte, error) {
 	}
 	return os.ReadFile(path)
 }
-
-// replace writes a file in the place of what is there, whole or not at all.
-func replace(path string, body []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already when it was put in place
-	_, err = f.Write(body)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
-}

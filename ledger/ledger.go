@@ -22,6 +22,9 @@ import (
 type Options struct {
 	// ReadOnly opens what is there and changes nothing.
 	ReadOnly bool
+	// Refusal is what appending fails with when ReadOnly is set because the
+	// ledger could not be written.
+	Refusal error
 	// CheckpointEvery is how often new events are pinned by a signed
 	// checkpoint, 0 for never; closing the ledger pins them as well.
 	CheckpointEvery time.Duration
@@ -133,7 +136,7 @@ func dsn(path string, params url.Values, pragmas ...string) string {
 }
 
 func (l *Ledger) openWriter(ctx context.Context) error {
-	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+	if err := makeDir(l.dir); err != nil {
 		return fault.New(fault.Denied, l.dir, "the ledger's directory cannot be made").WithHint("set HWLEDGER_HOME to a directory that can be written").WithCause(err)
 	}
 	if err := refuseNetwork(l.dir); err != nil {

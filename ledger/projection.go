@@ -3,9 +3,9 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
+	"errors"
 	"net/url"
-	"strings"
+	"slices"
 
 	"hwledger/ledger/fault"
 )
@@ -118,9 +118,14 @@ func (l *Ledger) project(ctx context.Context) error {
 	}
 }
 
-// lag returns how many events the projections are behind.
+// lag returns how many events the projections are behind. That they are ahead
+// is a log that was cut.
 func lag(ctx context.Context, q queryer) (n int64, err error) {
 	err = q.QueryRowContext(ctx, "SELECT (SELECT coalesce(max(seq), 0) FROM events) - (SELECT seq FROM projection)").Scan(&n)
+	if err == nil && n < 0 {
+		err = fault.New(fault.IntegrityViolation, "", "the last %d events are gone: they were projected once, and are not there", -n).
+			WithHint("run hwledger-mcp ledger verify, and go on from a backup")
+	}
 	return n, err
 }
 
@@ -175,17 +180,13 @@ func (l *Ledger) CheckProjections(ctx context.Context) error {
 		}
 		return inMemory(ctx, tx, upTo, func(fresh *sql.Conn) error {
 			for _, p := range projected {
-				stored, err := dump(ctx, tx, p.table, p.key)
+				same, err := sameRows(ctx, tx, fresh, "SELECT * FROM "+p.table+" ORDER BY "+p.key)
 				if err != nil {
 					return err
 				}
-				made, err := dump(ctx, fresh, p.table, p.key)
-				if err != nil {
-					return err
-				}
-				if stored != made {
+				if !same {
 					return fault.New(fault.IntegrityViolation, p.table, "the projection %s is not what the events say", p.table).
-						WithHint("rebuild it: hwledger-mcp ledger verify --rebuild")
+						WithHint("make it anew: hwledger-mcp ledger verify --rebuild")
 				}
 			}
 			return nil
@@ -193,27 +194,51 @@ func (l *Ledger) CheckProjections(ctx context.Context) error {
 	})
 }
 
-// dump returns a table's rows as text.
-func dump(ctx context.Context, q queryer, table, key string) (string, error) {
-	rows, err := q.QueryContext(ctx, "SELECT * FROM "+table+" ORDER BY "+key)
-	if err != nil {
-		return "", err
+// sameRows reports whether two databases have the same answer to a query.
+func sameRows(ctx context.Context, a, b queryer, text string) (bool, error) {
+	var rows [2]*sql.Rows
+	for i, q := range []queryer{a, b} {
+		var err error
+		if rows[i], err = q.QueryContext(ctx, text); err != nil {
+			return false, err
+		}
+		defer rows[i].Close() // its error is in Err
 	}
-	defer rows.Close() // its error is in Err
+	for {
+		more := rows[0].Next()
+		if rows[1].Next() != more {
+			return false, errors.Join(rows[0].Err(), rows[1].Err())
+		}
+		if !more {
+			return true, errors.Join(rows[0].Err(), rows[1].Err())
+		}
+		stored, err := row(rows[0])
+		if err != nil {
+			return false, err
+		}
+		made, err := row(rows[1])
+		if err != nil || !slices.Equal(stored, made) {
+			return false, err
+		}
+	}
+}
+
+// row returns the values of the current row; blobs, which projections do not
+// have, as text.
+func row(rows *sql.Rows) ([]any, error) {
 	columns, err := rows.Columns()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	row, into := make([]any, len(columns)), make([]any, len(columns))
-	for i := range row {
-		into[i] = &row[i]
+	values, into := make([]any, len(columns)), make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
 	}
-	var b strings.Builder
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return "", err
+	err = rows.Scan(into...)
+	for i, v := range values {
+		if b, ok := v.([]byte); ok { // which cannot be compared
+			values[i] = string(b)
 		}
-		fmt.Fprintf(&b, "%#v\n", row)
 	}
-	return b.String(), rows.Err()
+	return values, err
 }

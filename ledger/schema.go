@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"hwledger/ledger/fault"
 )
@@ -80,8 +81,24 @@ CREATE TRIGGER checkpoints_update BEFORE UPDATE ON checkpoints
 BEGIN SELECT RAISE(ABORT, 'checkpoints are never changed'); END;
 `
 
-// guardCount is how many triggers guards makes.
-const guardCount = 5
+// guarded reports that the file has the triggers of guards, and no others.
+func guarded(ctx context.Context, q queryer) (bool, error) {
+	rows, err := q.QueryContext(ctx, "SELECT coalesce(sql, '') FROM sqlite_schema WHERE type = 'trigger'")
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close() // its error is in Err
+	n, foreign := 0, false
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return false, err
+		}
+		n++
+		foreign = foreign || !strings.Contains(guards, text+";\n")
+	}
+	return n == strings.Count(guards, "CREATE TRIGGER") && !foreign, rows.Err()
+}
 
 // migrate brings the file to the newest version, in a transaction that the
 // caller has begun, and gives a new file the identity of its key.

@@ -26,8 +26,9 @@ var usageKeys = []struct{ name, sql string }{
 	{"model", "coalesce(model, '')"},
 	{"engine", "coalesce(engine, '')"},
 	{"device", "coalesce(device, '')"},
-	{"day", "strftime('%Y-%m-%d', ts_us / 1000000, 'unixepoch')"},
-	{"month", "strftime('%Y-%m', ts_us / 1000000, 'unixepoch')"},
+	// Times before the year 0 have no name in SQLite.
+	{"day", "coalesce(strftime('%Y-%m-%d', ts_us / 1000000, 'unixepoch'), '')"},
+	{"month", "coalesce(strftime('%Y-%m', ts_us / 1000000, 'unixepoch'), '')"},
 }
 
 // UsageKeys returns what usage can be grouped by.
@@ -49,7 +50,8 @@ type UsageRow struct {
 }
 
 // Money is in micro-USD. Cost is what counts: invoices, the estimates that no
-// invoice settled, and adjustments of both.
+// invoice settled, and the adjustments of both. An estimate that was settled
+// takes its adjustments with it: the invoice has the last word.
 type Money struct {
 	Lines                               int64
 	Cost, Estimated, Invoiced, Adjusted int64
@@ -145,7 +147,7 @@ func (q *UsageQuery) sum(ctx context.Context, from queryer, by []string, groups 
 		table, figures string
 		into           func(*UsageRow) []any
 	}{
-		{"costs", "count(*), sum(amount * (settled_seq IS NULL) + adjusted), sum(amount * (stage = 'estimate')), sum(amount * (stage = 'invoice')), sum(adjusted)",
+		{"costs", "count(*), sum((amount + adjusted) * (settled_seq IS NULL)), sum(amount * (stage = 'estimate')), sum(amount * (stage = 'invoice')), sum(adjusted * (settled_seq IS NULL))",
 			func(r *UsageRow) []any { return []any{&r.Lines, &r.Cost, &r.Estimated, &r.Invoiced, &r.Adjusted} }},
 		{"energy", "sum(energy_mj), sum(unknown_ms)",
 			func(r *UsageRow) []any { return []any{&r.MilliJoules, &r.UnknownMS} }},

@@ -120,12 +120,12 @@ func unreadable(err error, size int64) (*proof.Damage, error) {
 
 // remark adds what is not damage and still worth knowing.
 func (v *Verification) remark(ctx context.Context, tx *sql.Tx) error {
-	var triggers int
-	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'").Scan(&triggers); err != nil {
+	whole, err := guarded(ctx, tx)
+	if err != nil {
 		return err
 	}
-	if triggers < guardCount {
-		v.Notes = append(v.Notes, "the triggers that keep the log append-only are not all there")
+	if !whole {
+		v.Notes = append(v.Notes, "the triggers that keep the log append-only are not those that it was made with")
 	}
 	if v.Damage == nil && v.Pinned < v.Size {
 		v.Notes = append(v.Notes, fmt.Sprintf("the last %d events are in no checkpoint yet, and could be cut off without a trace", v.Size-v.Pinned))

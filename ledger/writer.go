@@ -25,6 +25,9 @@ type request struct {
 // ctx.
 func (l *Ledger) send(ctx context.Context, r *request) error {
 	if l.opts.ReadOnly {
+		if l.opts.Refusal != nil {
+			return l.opts.Refusal
+		}
 		return fault.New(fault.Denied, l.path, "the ledger is open for reading only").WithHint("start without --read-only, or set HWLEDGER_HOME to a directory that can be written")
 	}
 	r.reply = make(chan error, 1)
@@ -40,17 +43,26 @@ func (l *Ledger) send(ctx context.Context, r *request) error {
 		l.mu.RUnlock()
 		return ctx.Err()
 	}
+	ended := ctx.Done()
+	if r.job != nil {
+		ended = nil // a job uses what is its caller's, and looks at ctx itself
+	}
 	select {
 	case err := <-r.reply:
 		return l.failure(err)
-	case <-ctx.Done():
+	case <-ended:
 		return ctx.Err()
 	}
 }
 
 // job runs f in the writer's turn, in a write transaction or outside one.
 func (l *Ledger) job(ctx context.Context, f func(*writer) error, transaction bool) error {
-	return l.send(ctx, &request{job: f, plain: !transaction})
+	return l.send(ctx, &request{plain: !transaction, job: func(w *writer) error {
+		if err := ctx.Err(); err != nil { // while it waited for its turn
+			return err
+		}
+		return f(w)
+	}})
 }
 
 // writer owns the connection that writes. One goroutine runs it.

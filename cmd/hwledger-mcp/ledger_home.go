@@ -44,7 +44,7 @@ func (h *ledgerHome) ledger(ctx context.Context) (*ledger.Ledger, error) {
 	l, err := ledger.Open(ctx, dir, opts)
 	var f *fault.Error
 	if errors.As(err, &f) && f.Code == fault.Denied && !h.readOnly {
-		opts.ReadOnly = true
+		opts.ReadOnly, opts.Refusal = true, err
 		if reader, e := ledger.Open(ctx, dir, opts); e == nil {
 			l, err = reader, nil
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
+	"math/big"
 	"strconv"
 	"strings"
 
@@ -112,18 +114,30 @@ func fieldAt(d *jsontext.Decoder) string {
 	return "payload" + strings.ReplaceAll(string(d.StackPointer()), "/", ".")
 }
 
-// holds reports whether a double holds the number as it is written: any
-// fraction, as the nearest double, and integers up to 2^53.
+// holds reports whether a double holds the number as it is written: up to 2^53
+// any fraction, as the nearest double, and integers; above, what is
+// written as a fraction or with an exponent and no more digits than a double
+// has.
 func holds(number string) bool {
 	f, err := strconv.ParseFloat(number, 64)
 	if err != nil {
 		return false
 	}
-	if strings.ContainsAny(number, ".eE") {
-		return true
-	}
 	const most = 1 << 53
-	return -most <= f && f <= most && (number == "-0" || strconv.FormatFloat(f, 'f', -1, 64) == number)
+	if -most <= f && f <= most {
+		// In this range a double is off by a fraction only. 2^53 itself is also
+		// what 2^53+1 is rounded to.
+		return math.Abs(f) < most || same(number, f)
+	}
+	return strings.ContainsAny(number, ".eE") && same(number, f)
+}
+
+// same reports that a number has the value of the digits that f is written
+// with. Its exponent is bounded: f is finite, and not small.
+func same(number string, f float64) bool {
+	a, ok := new(big.Rat).SetString(number)
+	b, ok2 := new(big.Rat).SetString(strconv.FormatFloat(f, 'e', -1, 64))
+	return ok && ok2 && a.Cmp(b) == 0
 }
 
 func unreadable(err error) error {
