@@ -15,6 +15,7 @@ type Ledger interface {
 	Append(context.Context, ledger.Event) (ledger.Receipt, error)
 	Query(context.Context, ledger.Query) (ledger.Page, error)
 	Verify(context.Context, ledger.VerifyOptions) (ledger.Verification, error)
+	CheckProjections(context.Context) error
 	Usage(context.Context, ledger.UsageQuery) (ledger.Usage, error)
 }
 

@@ -2,7 +2,9 @@ package tools
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -64,6 +66,34 @@ func TestLedgerTools(t *testing.T) {
 	if r := s.Call(t.Context(), "query_ledger", json.RawMessage(`{}`)); !strings.Contains(string(r.Structured), `"erased":true`) || !strings.Contains(r.Text, "(erased)") {
 		t.Errorf("%s\n%s", r.Text, r.Structured)
 	}
+}
+
+// What reports are made of has to follow from the events too.
+func TestVerifyProjections(t *testing.T) {
+	dir := t.TempDir()
+	l, err := ledger.Open(t.Context(), dir, ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := newSurface(t, Options{Ledger: func(context.Context) (Ledger, error) { return l, nil }})
+	s.Call(t.Context(), "record_event", json.RawMessage(`{"type":"cost","subject":"pod","payload":{"kind":"rental","amount_micro_usd":5}}`))
+	if r := s.Call(t.Context(), "report_usage", nil); r.Failed || !strings.Contains(string(r.Structured), `"cost_micro_usd":5`) {
+		t.Errorf("%s", r.Structured)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "ledger.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE costs SET amount = 1"); err != nil {
+		t.Fatal(err)
+	}
+	r := s.Call(t.Context(), "verify_ledger", nil)
+	if !r.Failed || !strings.Contains(string(r.Structured), `"integrity_violation"`) || !strings.Contains(r.Text, "--rebuild") {
+		t.Errorf("%s", r.Text)
+	}
+	conforms(t, s, "verify_ledger", r.Structured)
 }
 
 func TestLedgerErrors(t *testing.T) {

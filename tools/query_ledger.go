@@ -13,12 +13,12 @@ import (
 
 // LedgerQuery is the input of query_ledger.
 type LedgerQuery struct {
-	Type    string `json:"type,omitempty" doc:"As in record_event, or launch, exit, call, erasure." alias:"kind,event_type"`
+	Type    string `json:"type,omitempty" doc:"As in record_event; launch, exit, timing, erasure." alias:"kind,event_type"`
 	Subject string `json:"subject,omitempty" doc:"Exactly." brief:"true" alias:"about,id,name"`
 	Model   string `json:"model,omitempty" doc:"Model reference, exactly." brief:"true"`
 	Engine  string `json:"engine,omitempty" doc:"Inference engine." brief:"true"`
 	Device  string `json:"device,omitempty" doc:"Device, exactly." brief:"true" alias:"gpu,hardware"`
-	Since   string `json:"since,omitempty" doc:"RFC 3339 or a day." alias:"from,after,start"`
+	Since   string `json:"since,omitempty" doc:"RFC 3339 or day." alias:"from,after,start"`
 	Until   string `json:"until,omitempty" doc:"As since; not included." brief:"true" alias:"to,before,end"`
 	Limit   int    `json:"limit,omitempty" doc:"Most events to return." brief:"true" min:"1" max:"1000" default:"50" alias:"max_results,count,n"`
 	Cursor  string `json:"cursor,omitempty" doc:"next_cursor of the answer before." brief:"true" alias:"next_cursor,page"`
@@ -46,7 +46,7 @@ type EventInfo struct {
 func queryLedger(opts Options) Tool {
 	return define(Tool{
 		Name: "query_ledger", Title: "Query the ledger", Toolset: LedgerSet,
-		Description: "Lists recorded predictions, measurements, launches, costs and notes, newest first. All filters must match exactly.",
+		Description: "Lists recorded events, newest first. All filters match exactly.",
 	}, func(ctx context.Context, a LedgerQuery) (*EventList, error) {
 		q := ledger.Query{Type: event.Type(a.Type), Subject: a.Subject, Model: a.Model, Engine: a.Engine, Device: a.Device, Limit: a.Limit, Cursor: a.Cursor}
 		if q.Limit == 0 {

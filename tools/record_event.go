@@ -17,7 +17,7 @@ func (EventType) Enum() []string { return event.Types(true) }
 
 // EventArgs are the input of record_event.
 type EventArgs struct {
-	Type    EventType       `json:"type" doc:"note needs text, cost kind and amount_micro_usd; the others are described by the errors." alias:"kind,event,event_type"`
+	Type    EventType       `json:"type" doc:"note needs text, cost kind and amount_micro_usd; errors describe the rest." alias:"kind,event,event_type"`
 	Subject string          `json:"subject" doc:"Run, device or model." alias:"about,id,name"`
 	Payload json.RawMessage `json:"payload" doc:"Fields of the type." brief:"true" alias:"data,body,content"`
 	Key     string          `json:"idempotency_key,omitempty" doc:"Makes a retry safe." brief:"true" alias:"key,request_id"`
@@ -34,7 +34,7 @@ type EventReceipt struct {
 func recordEvent(opts Options) Tool {
 	return define(Tool{
 		Name: "record_event", Title: "Record in the ledger", Toolset: LedgerSet,
-		Description: "Appends to the tamper-evident ledger; with the receipt it is on disk for good. Repeat a call with the same idempotency_key. Never record prompts or secrets.",
+		Description: "Appends to the tamper-evident ledger, for good. Retry with the same idempotency_key. Never record prompts or secrets.",
 		Effect:      Effect{Writes: true},
 	}, func(ctx context.Context, a EventArgs) (*EventReceipt, error) {
 		l, err := opts.ledger(ctx)

@@ -16,7 +16,7 @@ func (UsageKey) Enum() []string { return ledger.UsageKeys() }
 
 // UsageArgs are the input of report_usage.
 type UsageArgs struct {
-	GroupBy []UsageKey `json:"group_by,omitempty" doc:"Keys of a row; none for totals only." alias:"by,group,groupby"`
+	GroupBy []UsageKey `json:"group_by,omitempty" doc:"None: totals only." alias:"by,group,groupby"`
 	Since   string     `json:"since,omitempty" doc:"As in query_ledger." brief:"true" alias:"from,after,start"`
 	Until   string     `json:"until,omitempty" doc:"As in query_ledger." brief:"true" alias:"to,before,end"`
 }
@@ -53,7 +53,7 @@ type UsageInfo struct {
 func reportUsage(opts Options) Tool {
 	return define(Tool{
 		Name: "report_usage", Title: "Report usage", Toolset: LedgerSet,
-		Description: "Sums up cost (micro-USD), energy (mJ) and how far predicted memory was from measured. What was not recorded is absent, not 0.",
+		Description: "Sums cost, energy and errors of predicted memory. What was not recorded is absent, not 0.",
 	}, func(ctx context.Context, a UsageArgs) (*UsageReport, error) {
 		q := ledger.UsageQuery{}
 		for _, k := range a.GroupBy {

@@ -30,6 +30,7 @@ var ledgerCommands = []struct {
 	{"import", "FILE [--key KEY]", "take an export into an empty ledger", ledgerImport},
 	{"checkpoint", "[--out FILE]", "sign the ledger as it is", ledgerCheckpoint},
 	{"prove", "SEQ", "print the proof that an event is in the ledger", ledgerProve},
+	{"check", "PROOF --leaf HASH --key KEY", "check such a proof, without the ledger", ledgerCheck},
 	{"key", "", "print the key that verifies checkpoints", ledgerKey},
 	{"backup", "FILE", "copy the ledger while it is in use, and verify the copy", ledgerBackup},
 	{"erase", "SEQ --reason TEXT", "remove an event's payload for good", ledgerErase},

@@ -102,3 +102,50 @@ func TestServerKeepsLedger(t *testing.T) {
 		t.Errorf("%s %v", note, err)
 	}
 }
+
+// A proof convinces somebody who has no more than the receipt and the key.
+func TestCheckProof(t *testing.T) {
+	home := map[string]string{"HWLEDGER_HOME": t.TempDir()}
+	run := func(args ...string) string {
+		t.Helper()
+		code, stdout, stderr := try(t, "", home, false, args...)
+		if code != 0 {
+			t.Fatalf("%v: %d %s", args, code, stderr)
+		}
+		return stdout
+	}
+	var receipts []struct{ Leaf string }
+	for _, text := range []string{"one", "two", "three"} {
+		var r struct{ Leaf string }
+		if err := json.Unmarshal([]byte(run("call", "record_event", `{"type":"note","subject":"box","payload":{"text":"`+text+`"}}`)), &r); err != nil {
+			t.Fatal(err)
+		}
+		receipts = append(receipts, r)
+	}
+	path := filepath.Join(t.TempDir(), "proof")
+	if err := os.WriteFile(path, []byte(run("ledger", "prove", "2")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key := strings.TrimSpace(run("ledger", "key"))
+	other := map[string]string{"HWLEDGER_HOME": t.TempDir()}
+	for _, c := range []struct {
+		name, leaf, key, file string
+		code                  int
+		says                  string
+	}{
+		{"good", receipts[1].Leaf, key, path, 0, "PROVEN. Event 2 is one of the 3"},
+		{"another event", receipts[0].Leaf, key, path, 1, "integrity_violation"},
+		{"another key", receipts[1].Leaf, "x+00000000+AAAA", path, 2, "--key"},
+		{"no hash", "AAAA", key, path, 2, "--leaf"},
+		{"no proof", receipts[1].Leaf, key, os.DevNull, 1, "malformed_file"},
+		{"no file", receipts[1].Leaf, key, path + "-none", 2, "no such file"},
+	} {
+		code, stdout, stderr := try(t, "", other, false, "ledger", "check", c.file, "--leaf", c.leaf, "--key", c.key)
+		if code != c.code || !strings.Contains(stdout+stderr, c.says) {
+			t.Errorf("%s: %d %s %s", c.name, code, stdout, stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(other["HWLEDGER_HOME"], "ledger")); !os.IsNotExist(err) {
+		t.Errorf("checking made a ledger: %v", err)
+	}
+}

@@ -50,7 +50,7 @@ func commands() []command {
 		{"plan", "MODEL [--NAME VALUE | NAME=VALUE]…", "say whether a model fits", plan, planHelp},
 		{"call", "TOOL [JSON | NAME=VALUE… | -]", "call a tool and print its answer as JSON", call, callHelp},
 		{"tools", "[--json | --markdown | --update FILE]", "list the tools", list, nil},
-		{"ledger", "verify|export|query|checkpoint|prove|key|backup|import|erase [--NAME VALUE]…", "check, read and copy the ledger", ledgerCommand, ledgerHelp},
+		{"ledger", "verify|export|query|checkpoint|prove|check|key|backup|import|erase [--NAME VALUE]…", "check, read and copy the ledger", ledgerCommand, ledgerHelp},
 		{"version", "", "print the version", printVersion, nil},
 	}
 }
