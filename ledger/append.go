@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -24,6 +26,7 @@ const maxEvents = 100_000
 // entry is an event that was checked and waits to be written.
 type entry struct {
 	record  proof.Record
+	given   []byte // the payload before what follows from it was filled in
 	receipt Receipt
 	// known is that an event with the same key is there already.
 	known bool
@@ -54,7 +57,7 @@ func (l *Ledger) AppendAll(ctx context.Context, events []Event) ([]Receipt, erro
 	entries := make([]entry, len(events))
 	salts := newSalts(len(events))
 	for i := range events {
-		if err := l.check(ctx, events[i], &entries[i].record, salts[i*proof.SaltSize:][:proof.SaltSize:proof.SaltSize]); err != nil {
+		if err := l.check(ctx, events[i], &entries[i], salts[i*proof.SaltSize:][:proof.SaltSize:proof.SaltSize]); err != nil {
 			return nil, err
 		}
 	}
@@ -75,8 +78,8 @@ func newSalts(n int) []byte {
 	return b
 }
 
-// check turns an event into a record, all of it but its place and time.
-func (l *Ledger) check(ctx context.Context, e Event, r *proof.Record, salt []byte) error {
+// check turns an event into an entry, all of it but its place and time.
+func (l *Ledger) check(ctx context.Context, e Event, into *entry, salt []byte) error {
 	if err := checkNames(e.Subject, e.Actor, e.Key); err != nil {
 		return err
 	}
@@ -87,15 +90,28 @@ func (l *Ledger) check(ctx context.Context, e Event, r *proof.Record, salt []byt
 			return fault.New(fault.InvalidArgument, "payload", "the payload has no JSON form").WithCause(err)
 		}
 	}
-	raw, err := l.refer(ctx, e.Type, raw)
+	given, err := event.Given(e.Type, raw)
 	if err != nil {
 		return err
 	}
-	payload, err := event.Payload(e.Type, raw)
+	into.given = given
+	into.record = proof.Record{Type: string(e.Type), Subject: e.Subject, Actor: e.Actor, Key: e.Key, Salt: salt}
+	if e.Key != "" {
+		// A repeated event is not checked against those that came after the
+		// first, nor completed with what they say.
+		refused, err := into.first(l.read.QueryRowContext(ctx, byKey, e.Key))
+		if refused != nil || err != nil || into.known {
+			return cmp.Or(refused, l.failure(err))
+		}
+	}
+	if given, err = l.refer(ctx, e.Type, given); err != nil {
+		return err
+	}
+	payload, err := event.Complete(e.Type, given)
 	if err != nil {
 		return err
 	}
-	*r = proof.Record{Type: string(e.Type), Subject: e.Subject, Actor: e.Actor, Key: e.Key, Salt: salt, Payload: payload, Commitment: proof.Commit(salt, payload)}
+	into.record.Payload, into.record.Commitment = payload, proof.Commit(salt, payload)
 	return nil
 }
 
@@ -115,9 +131,56 @@ func checkName(field, s string, needed bool) error {
 	return nil
 }
 
-// sameEvent reports that a repeated event says what the first one did. The
-// payload of an erased event cannot be compared, and is taken to be the same.
-func sameEvent(first, again *proof.Record) bool {
-	return first.Type == again.Type && first.Subject == again.Subject &&
-		(first.Erased() || bytes.Equal(first.Payload, again.Payload))
+// byKey finds the event that was recorded with a key.
+const byKey = "SELECT seq, type, subject, payload, leaf FROM events WHERE idem = ?"
+
+// first reads the event that was recorded with the entry's key. refused is
+// that it is another event.
+func (e *entry) first(row *sql.Row) (refused, err error) {
+	var first proof.Record
+	var payload sql.NullString
+	var leaf []byte
+	err = row.Scan(&first.Seq, &first.Type, &first.Subject, &payload, &leaf)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if payload.Valid {
+		first.Payload = []byte(payload.String)
+	}
+	if !e.repeats(&first) {
+		return errKeyUsed(e.record.Key, "by another event").WithHint("event %d has it; use a new key for a new event", first.Seq), nil
+	}
+	e.known, e.receipt.Seq = true, first.Seq
+	copy(e.receipt.Leaf[:], leaf)
+	return nil, nil
+}
+
+// repeats reports that the entry says what an event said: all that it gives
+// was recorded, the rest was filled in. The payload of an erased event cannot
+// be compared, and is taken to be the same.
+func (e *entry) repeats(first *proof.Record) bool {
+	if first.Type != e.record.Type || first.Subject != e.record.Subject {
+		return false
+	}
+	if first.Erased() || bytes.Equal(first.Payload, e.given) {
+		return true
+	}
+	var recorded, given map[string]json.RawMessage
+	if json.Unmarshal(first.Payload, &recorded) != nil || json.Unmarshal(e.given, &given) != nil {
+		return false
+	}
+	for name, value := range given {
+		if !bytes.Equal(recorded[name], value) {
+			return false
+		}
+	}
+	for name := range recorded {
+		if given[name] == nil && !event.FilledIn(name) {
+			return false
+		}
+	}
+	return true
 }

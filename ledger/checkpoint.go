@@ -43,22 +43,27 @@ func (l *Ledger) VerifierKey(ctx context.Context) (string, error) {
 // checkpoints before.
 func (l *Ledger) Checkpoint(ctx context.Context) (SignedCheckpoint, error) {
 	var out SignedCheckpoint
-	err := l.job(ctx, func(w *writer) error {
-		k, err := loadKey(l.dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			return fault.New(fault.Denied, filepath.Join(l.dir, keyName), "the ledger's key is gone; nothing can be signed").
-				WithHint("put the key back from a backup")
-		}
-		if err != nil {
-			return err
-		}
-		out, err = l.checkpoint(ctx, w.conn, k)
+	err := l.job(ctx, func(w *writer) (err error) {
+		out, err = l.sign(ctx, w)
 		return err
 	}, true)
 	if err != nil {
 		return SignedCheckpoint{}, err
 	}
 	return out, nil
+}
+
+// sign is Checkpoint in the writer's turn.
+func (l *Ledger) sign(ctx context.Context, w *writer) (SignedCheckpoint, error) {
+	k, err := loadKey(l.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return SignedCheckpoint{}, fault.New(fault.Denied, filepath.Join(l.dir, keyName), "the ledger's key is gone; nothing can be signed").
+			WithHint("put the key back from a backup")
+	}
+	if err != nil {
+		return SignedCheckpoint{}, err
+	}
+	return l.checkpoint(ctx, w.conn, k)
 }
 
 // checkpoint is Checkpoint inside a write transaction, which keeps two

@@ -39,7 +39,7 @@ func (l *Ledger) Erase(ctx context.Context, seq int64, reason, actor string) (Re
 		case typ == string(event.TypeErasure):
 			return fault.New(fault.InvalidArgument, "seq", "event %d is an erasure, which stays", seq).WithHint("erasures say what is missing and why")
 		}
-		if err := l.check(ctx, Event{Type: event.TypeErasure, Subject: subject, Actor: actor, Payload: json.RawMessage(raw)}, &entries[0].record, salt); err != nil {
+		if err := l.check(ctx, Event{Type: event.TypeErasure, Subject: subject, Actor: actor, Payload: json.RawMessage(raw)}, &entries[0], salt); err != nil {
 			return err
 		}
 		return w.erase(ctx, seq, &entries[0])

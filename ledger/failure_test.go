@@ -149,6 +149,10 @@ func TestLocked(t *testing.T) {
 	if v := verified(t, l); v.Size != 1 { // reading does not wait
 		t.Errorf("%d events", v.Size)
 	}
+	// Nor does what goes by projections fail, though they cannot be written.
+	if p, err := l.Query(t.Context(), ledger.Query{Since: time.Unix(0, 0), Limit: 5}); err != nil || len(p.Events) != 1 {
+		t.Errorf("%+v, %v", p.Events, err)
+	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}

@@ -84,21 +84,22 @@ type facts struct {
 	event.Labels
 	event.Memory
 	event.Energy
-	Low        *int64  `json:"low_bytes"`
-	High       *int64  `json:"high_bytes"`
-	Prediction int64   `json:"prediction"`
-	Peak       *int64  `json:"peak_bytes"`
-	Code       *int64  `json:"code"`
-	Reason     string  `json:"reason"`
-	Kind       string  `json:"kind"`
-	Stage      string  `json:"stage"`
-	Amount     int64   `json:"amount_micro_usd"`
-	Settles    []int64 `json:"settles"`
-	Adjusts    int64   `json:"adjusts"`
-	Start      string  `json:"period_start"`
-	Price      *int64  `json:"price_micro_usd"`
-	Life       *int64  `json:"life_hours"`
-	Use        *int64  `json:"utilization_percent"`
+	Low        *int64         `json:"low_bytes"`
+	High       *int64         `json:"high_bytes"`
+	Prediction int64          `json:"prediction"`
+	Peak       *int64         `json:"peak_bytes"`
+	Code       *int64         `json:"code"`
+	Reason     string         `json:"reason"`
+	Kind       string         `json:"kind"`
+	Stage      string         `json:"stage"`
+	Amount     int64          `json:"amount_micro_usd"`
+	Settles    []int64        `json:"settles"`
+	Adjusts    int64          `json:"adjusts"`
+	Start      string         `json:"period_start"`
+	Price      *int64         `json:"price_micro_usd"`
+	Life       *int64         `json:"life_hours"`
+	Use        *int64         `json:"utilization_percent"`
+	Figures    []event.Figure `json:"figures"`
 }
 
 // event projects one event.
@@ -138,16 +139,47 @@ func (f *folder) event(r *proof.Record) error {
 }
 
 // measurement pairs what was measured with the prediction it names, or with
-// the last one of its subject.
+// the last one of its subject; or part by part, when it says what was
+// predicted of each.
 func (f *folder) measurement(r *proof.Record, p *facts) error {
-	if err := f.energy(r, p); err != nil || p.Required == nil {
+	if err := f.energy(r, p); err != nil {
 		return err
+	}
+	if p.Required == nil {
+		return f.parts(r, p)
 	}
 	return f.exec(`INSERT INTO measured
 		SELECT ?1, seq, ?2, coalesce(?3, model), coalesce(?4, engine), coalesce(?5, device), required_bytes, ?6, ?6 BETWEEN low_bytes AND high_bytes
 		FROM predictions
 		WHERE seq = iif(?7 > 0, ?7, (SELECT max(seq) FROM predictions WHERE subject = ?8)) AND required_bytes IS NOT NULL`,
 		r.Seq, r.Micros, null(p.Model), null(p.Engine), null(p.Device), *p.Required, p.Prediction, r.Subject)
+}
+
+// parts adds up what was measured of those parts that have a prediction.
+func (f *folder) parts(r *proof.Record, p *facts) error {
+	var predicted, measured, low, high int64
+	n, ranged := 0, true
+	for _, x := range p.Figures {
+		if x.Predicted == nil {
+			continue
+		}
+		n++
+		predicted, measured = predicted+*x.Predicted, measured+x.Bytes
+		if x.Low == nil || x.High == nil {
+			ranged = false
+			continue
+		}
+		low, high = low+*x.Low, high+*x.High
+	}
+	if n == 0 {
+		return nil
+	}
+	var within any
+	if ranged {
+		within = low <= measured && measured <= high
+	}
+	return f.exec(`INSERT INTO measured VALUES (?1, coalesce((SELECT max(seq) FROM predictions WHERE subject = ?2), ?1), ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
+		r.Seq, r.Subject, r.Micros, null(p.Model), null(p.Engine), null(p.Device), predicted, measured, within)
 }
 
 func (f *folder) energy(r *proof.Record, p *facts) error {

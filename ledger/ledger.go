@@ -65,8 +65,9 @@ type Ledger struct {
 	opts      Options
 	stretch   int64 // events that are verified on a core of their own
 
-	write *sql.DB // one connection, the writer's
-	read  *sql.DB
+	write   *sql.DB // one connection, the writer's
+	read    *sql.DB
+	readURI string // the address of the file for reading
 
 	mu       sync.RWMutex // held for reading while a request is handed over
 	closed   bool
@@ -167,16 +168,23 @@ func (l *Ledger) openWriter(ctx context.Context) error {
 		w.close()
 		return err
 	}
-	l.read, err = sql.Open("sqlite", dsn(l.path, url.Values{"mode": {"ro"}}, append([]string{"query_only(1)"}, pragmas...)...))
-	if err != nil {
+	if err := l.openPool(url.Values{"mode": {"ro"}}); err != nil {
 		w.close()
 		return err
 	}
-	l.read.SetMaxOpenConns(readConns)
 	l.requests, l.ended = make(chan *request, maxBatch), make(chan struct{})
 	go w.run()
 	l.keepCheckpoints()
 	return nil
+}
+
+// openPool opens the connections that read.
+func (l *Ledger) openPool(params url.Values) (err error) {
+	l.readURI = dsn(l.path, params)
+	if l.read, err = sql.Open("sqlite", dsn(l.path, params, append([]string{"query_only(1)"}, pragmas...)...)); err == nil {
+		l.read.SetMaxOpenConns(readConns)
+	}
+	return err
 }
 
 // openReader opens a file that may be on a medium which cannot be written:
@@ -185,12 +193,14 @@ func (l *Ledger) openReader(ctx context.Context) error {
 	if _, err := os.Stat(l.path); err != nil {
 		return fault.New(fault.InvalidArgument, l.path, "there is no ledger here yet").WithHint("record an event first, or set HWLEDGER_HOME").WithCause(err)
 	}
+	if err := refuseNetwork(l.dir); err != nil {
+		return err
+	}
 	open := func(params url.Values) (err error) {
 		params.Set("mode", "ro")
-		if l.read, err = sql.Open("sqlite", dsn(l.path, params, append([]string{"query_only(1)"}, pragmas...)...)); err != nil {
+		if err := l.openPool(params); err != nil {
 			return err
 		}
-		l.read.SetMaxOpenConns(readConns)
 		version, err := checkVersion(ctx, l.read)
 		if err == nil && version < len(migrations) {
 			err = fault.New(fault.NotReady, l.path, "the ledger has version %d and must be brought to %d", version, len(migrations)).WithHint("open it once where it can be written")
@@ -209,15 +219,22 @@ func (l *Ledger) openReader(ctx context.Context) error {
 	return open(url.Values{"immutable": {"1"}})
 }
 
-// Close pins what was appended since the last checkpoint and closes the file.
-// Appends that were handed over are finished.
+// Close pins what it appended since the last checkpoint and closes the file.
+// Appends that were handed over are finished. A ledger that was only read is
+// not signed: whoever looks at one that was written anew must not vouch for it.
 func (l *Ledger) Close() error {
 	if l.opts.ReadOnly {
 		return l.release()
 	}
 	l.stop()
 	l.timer.Wait()
-	_, err := l.Checkpoint(context.Background())
+	err := l.job(context.Background(), func(w *writer) error {
+		if !w.appended {
+			return nil
+		}
+		_, err := l.sign(context.Background(), w)
+		return err
+	}, true)
 	l.mu.Lock()
 	was := l.closed
 	l.closed = true

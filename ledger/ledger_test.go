@@ -282,3 +282,75 @@ func TestHome(t *testing.T) {
 		}
 	}
 }
+
+// A retry is the same event though what it was completed with has changed
+// since, and though an invoice took the estimate's place by itself.
+func TestRetryOfCompleted(t *testing.T) {
+	l := open(t, t.TempDir(), ledger.Options{})
+	send := func(e ledger.Event, payload string) (ledger.Receipt, error) {
+		e.Subject, e.Actor, e.Payload = "box", "test", json.RawMessage(payload)
+		return l.Append(t.Context(), e)
+	}
+	must := func(r ledger.Receipt, err error) ledger.Receipt {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	device := ledger.Event{Type: event.TypeDevice}
+	must(send(device, `{"device":"gpu","price_micro_usd":1000000000,"life_hours":1000}`))
+	_, err := send(ledger.Event{Type: event.TypeCost, Key: "h"}, `{"kind":"hardware","device":"gpu","period_start":"2026-11-01T00:00:00Z","period_end":"2026-11-01T01:00:00Z"}`)
+	wantCode(t, err, fault.InvalidArgument, "utilization_percent")
+	must(send(device, `{"device":"gpu","utilization_percent":50}`))
+	const hour = `{"kind":"hardware","device":"gpu","period_start":"2026-11-01T00:00:00Z","period_end":"2026-11-01T01:00:00Z","energy_unknown_ms":0}`
+	first := must(send(ledger.Event{Type: event.TypeCost, Key: "h"}, hour))
+	must(send(device, `{"device":"gpu","price_micro_usd":5}`))
+	if again := must(send(ledger.Event{Type: event.TypeCost, Key: "h"}, hour)); again.Seq != first.Seq || again.Leaf != first.Leaf {
+		t.Errorf("%+v, then %+v", first, again)
+	}
+	_, err = send(ledger.Event{Type: event.TypeCost, Key: "h"}, strings.Replace(hour, "01:00:00Z", "02:00:00Z", 1))
+	wantCode(t, err, fault.InvalidArgument, "new key")
+	_, err = send(ledger.Event{Type: event.TypeCost, Key: "h"}, strings.Replace(hour, `,"energy_unknown_ms":0`, "", 1))
+	wantCode(t, err, fault.InvalidArgument, "new key")
+
+	invoice := fmt.Sprintf(`{"kind":"hardware","stage":"invoice","amount_micro_usd":7,"settles":[%d]}`, first.Seq)
+	settled := must(send(ledger.Event{Type: event.TypeCost, Key: "i"}, invoice))
+	if again := must(send(ledger.Event{Type: event.TypeCost, Key: "i"}, invoice)); again.Seq != settled.Seq {
+		t.Errorf("%+v, then %+v", settled, again)
+	}
+	_, err = send(ledger.Event{Type: event.TypeCost}, invoice)
+	wantCode(t, err, fault.InvalidArgument, fmt.Sprintf("adjust event %d", settled.Seq))
+	_, err = send(ledger.Event{Type: event.TypeAdjustment}, fmt.Sprintf(`{"adjusts":%d,"amount_micro_usd":-1,"reason":"x"}`, first.Seq))
+	wantCode(t, err, fault.InvalidArgument, fmt.Sprintf("adjust event %d", settled.Seq))
+	_, err = send(ledger.Event{Type: event.TypeCost}, fmt.Sprintf(`{"kind":"hardware","stage":"invoice","amount_micro_usd":7,"settles":[%d]}`, settled.Seq))
+	wantCode(t, err, fault.InvalidArgument, "adjustment")
+	must(send(ledger.Event{Type: event.TypeAdjustment}, fmt.Sprintf(`{"adjusts":%d,"amount_micro_usd":-1,"reason":"x"}`, settled.Seq)))
+	if u, err := l.Usage(t.Context(), ledger.UsageQuery{}); err != nil || u.Totals.Cost != 6 {
+		t.Errorf("%+v, %v", u.Totals, err)
+	}
+}
+
+// Whoever only looks does not sign: a log that was written anew must not be
+// vouched for by the one who checks it.
+func TestReadingDoesNotSign(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, ledger.Options{})
+	add(t, l, note("box", "a"))
+	reader := open(t, dir, ledger.Options{CheckpointEvery: time.Hour})
+	if _, err := reader.Query(t.Context(), ledger.Query{Model: "m", Limit: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if v := verified(t, l); v.Checkpoints != 0 {
+		t.Errorf("%d checkpoints", v.Checkpoints)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if v := verified(t, open(t, dir, ledger.Options{ReadOnly: true})); v.Pinned != 1 {
+		t.Errorf("%d events are pinned", v.Pinned)
+	}
+}

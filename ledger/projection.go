@@ -118,6 +118,22 @@ func (l *Ledger) project(ctx context.Context) error {
 	}
 }
 
+// projectWhenPossible is project for who can do with projections that are
+// behind: on a disk that is full or cannot be written, or while another
+// process holds the lock, reading goes on.
+func (l *Ledger) projectWhenPossible(ctx context.Context) error {
+	if l.opts.ReadOnly {
+		return nil
+	}
+	err := l.project(ctx)
+	var f *fault.Error
+	if errors.As(err, &f) && (f.Code == fault.NotReady || f.Code == fault.Denied) {
+		l.opts.Log.Warn("the ledger's projections are behind", "error", err)
+		return nil
+	}
+	return err
+}
+
 // lag returns how many events the projections are behind. That they are ahead
 // is a log that was cut.
 func lag(ctx context.Context, q queryer) (n int64, err error) {

@@ -66,8 +66,8 @@ func (l *Ledger) Query(ctx context.Context, q Query) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	if q.usesProjections() && !l.opts.ReadOnly {
-		if err := l.project(ctx); err != nil {
+	if q.usesProjections() {
+		if err := l.projectWhenPossible(ctx); err != nil {
 			return Page{}, err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"strconv"
 
 	"hwledger/ledger/cost"
 	"hwledger/ledger/event"
@@ -23,7 +22,7 @@ func (l *Ledger) refer(ctx context.Context, t event.Type, raw json.RawMessage) (
 			return raw, nil
 		}
 		for _, seq := range c.Settles {
-			if err := l.is(ctx, "settles", seq, event.TypeCost); err != nil {
+			if err := l.unsettled(ctx, "settles", seq); err != nil {
 				return nil, err
 			}
 		}
@@ -31,7 +30,7 @@ func (l *Ledger) refer(ctx context.Context, t event.Type, raw json.RawMessage) (
 	case event.TypeAdjustment:
 		var a event.Adjustment
 		if json.Unmarshal(raw, &a) == nil && a.Adjusts != 0 {
-			return raw, l.is(ctx, "adjusts", a.Adjusts, event.TypeCost)
+			return raw, l.unsettled(ctx, "adjusts", a.Adjusts)
 		}
 	case event.TypeMeasurement:
 		var m event.Measurement
@@ -57,6 +56,32 @@ func (l *Ledger) is(ctx context.Context, field string, seq int64, t event.Type) 
 	return nil
 }
 
+// unsettled checks that event seq is a cost that counts: one that an invoice
+// took the place of is not settled again, nor adjusted. An invoice is not
+// settled at all.
+func (l *Ledger) unsettled(ctx context.Context, field string, seq int64) error {
+	if err := l.is(ctx, field, seq, event.TypeCost); err != nil {
+		return err
+	}
+	if err := l.project(ctx); err != nil {
+		return err
+	}
+	var stage string
+	var settled sql.NullInt64
+	err := l.read.QueryRowContext(ctx, "SELECT stage, settled_seq FROM costs WHERE seq = ?", seq).Scan(&stage, &settled)
+	switch {
+	case errors.Is(err, sql.ErrNoRows): // it was erased
+		return fault.New(fault.InvalidArgument, "payload."+field, "the payload of event %d is erased", seq).WithHint("name another cost by its seq")
+	case err != nil:
+		return l.failure(err)
+	case settled.Valid:
+		return fault.New(fault.InvalidArgument, "payload."+field, "invoice %d took the place of event %d", settled.Int64, seq).WithHint("adjust event %d instead", settled.Int64)
+	case field == "settles" && stage != "estimate":
+		return fault.New(fault.InvalidArgument, "payload."+field, "event %d is an invoice itself", seq).WithHint("correct an invoice by an adjustment")
+	}
+	return nil
+}
+
 // amortise gives a cost of hardware its price per hour, from what the ledger
 // knows of the device.
 func (l *Ledger) amortise(ctx context.Context, c *event.Cost, raw json.RawMessage) (json.RawMessage, error) {
@@ -76,10 +101,5 @@ func (l *Ledger) amortise(ctx context.Context, c *event.Cost, raw json.RawMessag
 		return nil, fault.New(fault.InvalidArgument, "payload.device", "the ledger does not know what an hour of %q costs", c.Device).
 			WithHint("record a device event with price_micro_usd, life_hours and utilization_percent, or give unit_price_micro_usd")
 	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return raw, nil
-	}
-	fields["unit_price_micro_usd"] = strconv.AppendInt(nil, perHour, 10)
-	return json.Marshal(fields)
+	return event.Fill(raw, map[string]int64{event.UnitPriceField: perHour})
 }

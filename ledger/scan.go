@@ -10,6 +10,9 @@ import (
 // recordColumns are the columns that a record is made of.
 const recordColumns = "seq, ts_us, type, subject, actor, coalesce(idem, ''), salt, payload, commitment"
 
+// rawColumns are those and what is stored beside them, as they are.
+const rawColumns = "seq, ts_us, type, subject, actor, idem, salt, payload, commitment, leaf, nodes"
+
 // scanner reads records from rows of recordColumns, with leaf and nodes after
 // them when full. What it reads is valid until the next row.
 type scanner struct {

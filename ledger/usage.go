@@ -89,10 +89,8 @@ func (l *Ledger) Usage(ctx context.Context, q UsageQuery) (u Usage, err error) {
 		}
 	}
 	q.By = slices.Compact(slices.Clone(q.By))
-	if !l.opts.ReadOnly {
-		if err := l.project(ctx); err != nil {
-			return u, err
-		}
+	if err := l.projectWhenPossible(ctx); err != nil {
+		return u, err
 	}
 	err = l.snapshot(ctx, func(tx *sql.Tx) error {
 		behind, err := lag(ctx, tx)

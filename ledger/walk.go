@@ -20,16 +20,15 @@ const stretchSize = 20_000
 // mostStretches is how many connections may read at once, but for one.
 const mostStretches = readConns - 1
 
-// walkAll takes a walker through all events. A long log is walked in several
-// stretches at once; when anything is wrong in any of them it is walked again
-// from the first event, to say what and where.
+// walkAll takes a walker through all events. A long log is walked by a faster
+// reader, in several stretches at once; when anything is wrong in any of them
+// it is walked again from the first event, to say what and where.
 func (l *Ledger) walkAll(ctx context.Context, tx *sql.Tx, pinned []proof.Checkpoint, progress func(done, total int64)) (*proof.Walker, *proof.Damage, error) {
 	total, err := size(ctx, tx)
 	if err != nil {
 		return nil, nil, err
 	}
-	n := min(int64(runtime.GOMAXPROCS(0)), total/l.stretch, mostStretches)
-	if n > 1 {
+	if n := min(int64(runtime.GOMAXPROCS(0)), total/l.stretch, mostStretches); n > 0 {
 		w, err := l.walkStretches(ctx, pinned, total, n, progress)
 		if err == nil && w != nil && w.End() == nil {
 			return w, nil, nil
@@ -62,7 +61,7 @@ func (l *Ledger) walkStretches(ctx context.Context, pinned []proof.Checkpoint, t
 	defer stop()
 	parts := make([]stretch, n)
 	errs := make([]error, n)
-	bad := make([]*proof.Damage, n)
+	good := make([]bool, n)
 	var done atomic.Int64
 	var mu sync.Mutex // progress is told by one at a time
 	var wg sync.WaitGroup
@@ -70,18 +69,17 @@ func (l *Ledger) walkStretches(ctx context.Context, pinned []proof.Checkpoint, t
 		p := &parts[i]
 		p.from, p.to = total*int64(i)/n, total*int64(i+1)/n
 		wg.Go(func() {
-			errs[i] = l.snapshot(ctx, func(tx *sql.Tx) (err error) {
-				if err = p.begin(ctx, tx, within(pinned, p.from, p.to, i == len(parts)-1)); err != nil {
-					return err
-				}
-				bad[i], err = p.walk(ctx, tx, func(int64) {
+			errs[i] = l.snapshot(ctx, func(tx *sql.Tx) error {
+				return p.begin(ctx, tx, within(pinned, p.from, p.to, i == len(parts)-1))
+			})
+			if errs[i] == nil {
+				good[i], errs[i] = p.fastWalk(ctx, l.readURI, func() {
 					mu.Lock()
 					defer mu.Unlock()
 					progress(done.Add(every), total)
 				})
-				return err
-			})
-			if errs[i] != nil || bad[i] != nil {
+			}
+			if !good[i] {
 				stop() // it is walked again from the start
 			}
 		})
@@ -92,7 +90,7 @@ func (l *Ledger) walkStretches(ctx context.Context, pinned []proof.Checkpoint, t
 	}
 	w := parts[0].walker
 	for i := range parts {
-		if bad[i] != nil || i > 0 && !w.Join(parts[i].start, parts[i].walker) {
+		if !good[i] || i > 0 && !w.Join(parts[i].start, parts[i].walker) {
 			return nil, nil
 		}
 	}
@@ -137,7 +135,7 @@ func (s *stretch) walk(ctx context.Context, tx *sql.Tx, progress func(done int64
 			return nil, err
 		}
 		if d := w.Next(&in.record, in.stored()); d != nil {
-			return classify(ctx, tx, d, &in.record, w.Prev())
+			return classify(ctx, tx, d, &in.record, in.stored().Leaf)
 		}
 		if w.Size()%every == 0 {
 			progress(w.Size())

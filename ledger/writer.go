@@ -78,6 +78,8 @@ type writer struct {
 	last  proof.Hash
 	nodes []byte // never nil, which would be NULL
 	done  []proof.Hash
+
+	appended bool // by this process, and so its to pin
 }
 
 func (w *writer) prepare(ctx context.Context) error {
@@ -87,7 +89,7 @@ func (w *writer) prepare(ctx context.Context) error {
 	}{
 		{&w.begin, "BEGIN IMMEDIATE"}, {&w.commit, "COMMIT"}, {&w.rollback, "ROLLBACK"},
 		{&w.head, "SELECT seq, leaf FROM events ORDER BY seq DESC LIMIT 1"},
-		{&w.byKey, "SELECT seq, type, subject, payload, leaf FROM events WHERE idem = ?"},
+		{&w.byKey, byKey},
 		{&w.insert, "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
 	} {
 		var err error
@@ -231,7 +233,7 @@ func (w *writer) catchUp() error {
 // err that the transaction cannot.
 func (w *writer) take(entries []entry) (refused, err error) {
 	for i := range entries {
-		if entries[i].record.Key == "" {
+		if entries[i].record.Key == "" || entries[i].known {
 			continue
 		}
 		if refused, err = w.seen(entries, i); refused != nil || err != nil {
@@ -263,32 +265,14 @@ func (w *writer) seen(entries []entry, i int) (refused, err error) {
 	e := &entries[i]
 	for j := range entries[:i] {
 		if entries[j].record.Key == e.record.Key {
-			if !sameEvent(&entries[j].record, &e.record) {
+			if !e.repeats(&entries[j].record) {
 				return errKeyUsed(e.record.Key, "earlier in this call"), nil
 			}
 			e.known, e.receipt = true, entries[j].receipt
 			return nil, nil
 		}
 	}
-	var first proof.Record
-	var payload sql.NullString
-	var leaf []byte
-	err = w.byKey.QueryRowContext(ground, e.record.Key).Scan(&first.Seq, &first.Type, &first.Subject, &payload, &leaf)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if payload.Valid {
-		first.Payload = []byte(payload.String)
-	}
-	if !sameEvent(&first, &e.record) {
-		return errKeyUsed(e.record.Key, "by another event").WithHint("event %d has it; use a new key for a new event", first.Seq), nil
-	}
-	e.known, e.receipt.Seq = true, first.Seq
-	copy(e.receipt.Leaf[:], leaf)
-	return nil, nil
+	return e.first(w.byKey.QueryRowContext(ground, e.record.Key))
 }
 
 func errKeyUsed(key, by string) *fault.Error {
@@ -318,7 +302,7 @@ func (w *writer) place(r *proof.Record, into *Receipt) error {
 		payload = string(r.Payload)
 	}
 	_, err := w.insert.ExecContext(ground, r.Seq, r.Micros, r.Type, r.Subject, r.Actor, key, r.Salt, payload, r.Commitment[:], leaf[:], w.nodes)
-	w.last = leaf
+	w.last, w.appended = leaf, true
 	*into = Receipt{Seq: r.Seq, Leaf: leaf}
 	return err
 }

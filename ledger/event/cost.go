@@ -67,16 +67,16 @@ type Cost struct {
 }
 
 // complete computes the amount when it is not given.
-func (c *Cost) complete() (changed bool, err error) {
+func (c *Cost) complete() (map[string]int64, error) {
 	if len(c.Settles) > 0 && c.Stage != "invoice" {
-		return false, fault.New(fault.InvalidArgument, "payload.settles", "only an invoice settles estimates").WithHint(`set stage to "invoice"`)
+		return nil, fault.New(fault.InvalidArgument, "payload.settles", "only an invoice settles estimates").WithHint(`set stage to "invoice"`)
 	}
 	if err := checkTime("price_time", c.PriceTime); err != nil {
-		return false, err
+		return nil, err
 	}
 	length, err := c.length()
 	if err != nil || c.Amount != nil {
-		return false, err
+		return nil, err
 	}
 	amount, ok := int64(0), false
 	switch {
@@ -89,9 +89,8 @@ func (c *Cost) complete() (changed bool, err error) {
 		amount, ok = cost.Rental(length, *c.UnitPrice)
 	}
 	if !ok {
-		return false, fault.New(fault.InvalidArgument, "payload.amount_micro_usd", "the cost has no amount, and none follows from the rest").
+		return nil, fault.New(fault.InvalidArgument, "payload.amount_micro_usd", "the cost has no amount, and none follows from the rest").
 			WithHint("give amount_micro_usd, or unit_price_micro_usd with energy_mj, quantity, or period_start and period_end")
 	}
-	c.Amount = &amount
-	return true, nil
+	return map[string]int64{amountField: amount}, nil
 }

@@ -48,14 +48,27 @@ type Note struct {
 	Data map[string]any `json:"data,omitempty" doc:"Figures that belong to it."`
 }
 
+// Figure is one part of what a model takes, in bytes over all devices.
+type Figure struct {
+	Name  string `json:"name" doc:"What it is for: weights, kv_cache, ..."`
+	Bytes int64  `json:"bytes" min:"0"`
+	// Predicted is what the plan said of the same, in a measurement.
+	Predicted *int64 `json:"predicted_bytes,omitempty" min:"0"`
+	Low       *int64 `json:"low_bytes,omitempty" min:"0" doc:"The plan's range."`
+	High      *int64 `json:"high_bytes,omitempty" min:"0"`
+}
+
 // Prediction is what a plan said.
 type Prediction struct {
 	Labels
 	Load
 	Memory
-	Low     *int64 `json:"low_bytes,omitempty" min:"0"`
-	High    *int64 `json:"high_bytes,omitempty" min:"0"`
-	Verdict string `json:"verdict,omitempty" enum:"fits,tight,does_not_fit,unknown"`
+	Figures []Figure         `json:"figures,omitempty" doc:"Its parts."`
+	Reserve map[string]int64 `json:"reserve_bytes,omitempty" doc:"Needed of each pool of memory."`
+	Forced  bool             `json:"forced,omitempty" doc:"Started though it might not fit."`
+	Low     *int64           `json:"low_bytes,omitempty" min:"0"`
+	High    *int64           `json:"high_bytes,omitempty" min:"0"`
+	Verdict string           `json:"verdict,omitempty" enum:"fits,tight,does_not_fit,unknown"`
 }
 
 // Measurement is what was seen.
@@ -64,10 +77,14 @@ type Measurement struct {
 	Load
 	Memory
 	Energy
-	Prediction         int64   `json:"prediction,omitempty" min:"1" doc:"seq of the prediction that it measures; the subject's last by default."`
-	DurationMS         int64   `json:"duration_ms,omitempty" min:"0"`
-	DecodeTokensPerSec float64 `json:"decode_tokens_per_second,omitempty" min:"0"`
-	Source             string  `json:"source,omitempty" doc:"How it was measured: nvml, log, ..."`
+	Figures            []Figure         `json:"figures,omitempty" doc:"Its parts, each beside its prediction."`
+	Resident           *int64           `json:"resident_bytes,omitempty" min:"0" doc:"System memory of all processes."`
+	PoolDelta          map[string]int64 `json:"pool_delta_bytes,omitempty" doc:"What each device has less since before."`
+	Peak               *int64           `json:"peak_bytes,omitempty" min:"0" doc:"Most memory of devices."`
+	Prediction         int64            `json:"prediction,omitempty" min:"1" doc:"seq of the prediction that it measures; the subject's last by default."`
+	DurationMS         int64            `json:"duration_ms,omitempty" min:"0"`
+	DecodeTokensPerSec float64          `json:"decode_tokens_per_second,omitempty" min:"0"`
+	Source             string           `json:"source,omitempty" doc:"How it was measured: nvml, log, ..."`
 }
 
 // Price is what something costs, and who said so when.
@@ -81,7 +98,7 @@ type Price struct {
 	Time     string `json:"price_time" doc:"When, RFC 3339."`
 }
 
-func (p *Price) complete() (bool, error) { return false, checkTime("price_time", p.Time) }
+func (p *Price) complete() (map[string]int64, error) { return nil, checkTime("price_time", p.Time) }
 
 // Adjustment corrects a cost line by an amount.
 type Adjustment struct {
@@ -110,6 +127,13 @@ type Launch struct {
 	Memory
 	Reservation *int64 `json:"reservation_bytes,omitempty" min:"0"`
 	PID         int64  `json:"pid,omitempty" min:"1"`
+	Program     string `json:"program,omitempty" doc:"Its file."`
+	// Argv is of the arguments with a zero byte after each, as the kernel
+	// keeps them: sha256sum /proc/PID/cmdline. They may have secrets in them.
+	Argv      string `json:"argv_sha256,omitempty" doc:"SHA-256 of the command line, hexadecimal."`
+	Arguments int64  `json:"arguments,omitempty" min:"0" doc:"How many the command line has."`
+	Lifetime  string `json:"lifetime,omitempty" enum:"session,detached"`
+	Daemon    string `json:"daemon,omitempty" doc:"Address of the daemon that loads the model."`
 }
 
 // Exit is its end.
@@ -119,8 +143,28 @@ type Exit struct {
 	Code       *int64 `json:"code,omitempty" doc:"Exit status."`
 	Signal     string `json:"signal,omitempty"`
 	Reason     string `json:"reason,omitempty"`
-	Peak       *int64 `json:"peak_bytes,omitempty" min:"0"`
+	How        string `json:"how,omitempty" doc:"How it was ended."`
+	Failure    string `json:"failure,omitempty" doc:"Kind of failure."`
+	PID        int64  `json:"pid,omitempty" min:"1"`
+	Peak       *int64 `json:"peak_bytes,omitempty" min:"0" doc:"Most memory of devices."`
+	Resident   *int64 `json:"peak_resident_bytes,omitempty" min:"0" doc:"Most system memory."`
 	DurationMS int64  `json:"duration_ms,omitempty" min:"0"`
+	CPUMS      *int64 `json:"cpu_ms,omitempty" min:"0"`
+	// Log is of the lines that say why it failed, with a newline after each;
+	// they may have parts of prompts in them.
+	Log      string `json:"log_sha256,omitempty" doc:"SHA-256 of the lines that say why, hexadecimal."`
+	LogLines int64  `json:"log_lines,omitempty" min:"0"`
+}
+
+// Timing is how long a part of an engine's work took.
+type Timing struct {
+	Labels
+	What             string  `json:"what" enum:"start,call"`
+	DurationMS       int64   `json:"duration_ms" min:"0"`
+	FirstTokenMS     int64   `json:"first_token_ms,omitempty" min:"0"`
+	PromptTokens     int64   `json:"prompt_tokens,omitempty" min:"0"`
+	CompletionTokens int64   `json:"completion_tokens,omitempty" min:"0"`
+	TokensPerSecond  float64 `json:"tokens_per_second,omitempty" min:"0"`
 }
 
 // Call is one request to an engine. What was asked is not in it.
@@ -133,11 +177,11 @@ type Call struct {
 	DurationMS       int64  `json:"duration_ms,omitempty" min:"0"`
 }
 
-func (c *Call) complete() (bool, error) {
+func (c *Call) complete() (map[string]int64, error) {
 	if b, err := hex.DecodeString(c.PromptSHA256); err != nil || len(b) != sha256.Size {
-		return false, fault.New(fault.InvalidArgument, "payload.prompt_sha256", "the hash is not 64 hexadecimal digits").WithHint("prompts themselves are never stored")
+		return nil, fault.New(fault.InvalidArgument, "payload.prompt_sha256", "the hash is not 64 hexadecimal digits").WithHint("prompts themselves are never stored")
 	}
-	return false, nil
+	return nil, nil
 }
 
 // Erasure says that an event's payload was removed, and why.

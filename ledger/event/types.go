@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -33,6 +34,7 @@ const (
 
 	TypeLaunch     Type = "launch"
 	TypeExit       Type = "exit"
+	TypeTiming     Type = "timing"
 	TypeCall       Type = "call"
 	TypeErasure    Type = "erasure"
 	TypeCheckpoint Type = "checkpoint"
@@ -60,15 +62,38 @@ var kinds = []kind{
 	define[Device](TypeDevice, true),
 	define[Launch](TypeLaunch, false),
 	define[Exit](TypeExit, false),
+	define[Timing](TypeTiming, false),
 	define[Call](TypeCall, false),
 	define[Erasure](TypeErasure, false),
 	define[Checkpoint](TypeCheckpoint, false),
 }
 
-// completer is a payload that has rules beyond its schema, and may fill in
-// what follows from the rest.
+// completer is a payload that has rules beyond its schema. It returns what
+// follows from the rest and was not given, by its name in JSON.
 type completer interface {
-	complete() (changed bool, err error)
+	complete() (filled map[string]int64, err error)
+}
+
+// Names of what may be filled in.
+const (
+	amountField    = "amount_micro_usd"
+	UnitPriceField = "unit_price_micro_usd"
+)
+
+// FilledIn reports whether a field of a payload may be there without having
+// been given.
+func FilledIn(name string) bool { return name == amountField || name == UnitPriceField }
+
+// Fill adds fields to a payload. What it returns is not canonical.
+func Fill(payload []byte, filled map[string]int64) ([]byte, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &fields); err != nil {
+		return nil, err
+	}
+	for name, n := range filled {
+		fields[name] = strconv.AppendInt(nil, n, 10)
+	}
+	return json.Marshal(fields)
 }
 
 func define[P any](t Type, recordable bool) kind {
@@ -81,11 +106,11 @@ func define[P any](t Type, recordable bool) kind {
 		if err := json.Unmarshal(raw, &p); err != nil {
 			return nil, fault.New(fault.InvalidArgument, "payload", "the payload of a %s cannot be read", t).WithHint("numbers may be too large").WithCause(err)
 		}
-		changed, err := c.complete()
-		if err != nil || !changed {
+		filled, err := c.complete()
+		if err != nil || len(filled) == 0 {
 			return raw, err
 		}
-		return json.Marshal(p)
+		return Fill(raw, filled)
 	}, recordable}
 }
 
@@ -139,9 +164,9 @@ func Fields(t Type) (string, error) {
 	return b.String(), nil
 }
 
-// Payload checks raw against the type's schema and returns its canonical
-// bytes. All that is wrong with it is in one error.
-func Payload(t Type, raw []byte) ([]byte, error) {
+// Given checks raw against the type's schema and returns its canonical bytes.
+// All that is wrong with it is in one error.
+func Given(t Type, raw []byte) ([]byte, error) {
 	k, err := find(t)
 	if err != nil {
 		return nil, err
@@ -154,12 +179,31 @@ func Payload(t Type, raw []byte) ([]byte, error) {
 	if len(bad) > 0 {
 		return nil, violation(k, bad)
 	}
-	whole, err := k.complete(clean)
+	if bytes.Equal(clean, canonical) {
+		return canonical, nil
+	}
+	return Canonicalize(clean)
+}
+
+// Payload is Given with what follows from the rest filled in: the bytes that
+// are recorded.
+func Payload(t Type, raw []byte) ([]byte, error) {
+	given, err := Given(t, raw)
 	if err != nil {
 		return nil, err
 	}
-	if bytes.Equal(whole, canonical) {
-		return canonical, nil
+	return Complete(t, given)
+}
+
+// Complete fills in what follows from a payload that Given returned.
+func Complete(t Type, given []byte) ([]byte, error) {
+	k, err := find(t)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := k.complete(given)
+	if err != nil || bytes.Equal(whole, given) {
+		return given, err
 	}
 	return Canonicalize(whole)
 }

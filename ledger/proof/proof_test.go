@@ -217,12 +217,13 @@ func TestBadTexts(t *testing.T) {
 }
 
 // The envelope is RFC 8785 of its members: sorted names, the escapes of
-// section 3.2.2.2, UTF-8 as it is.
+// section 3.2.2.2, UTF-8 as it is. What is not UTF-8 has the form of no other
+// string.
 func TestEnvelope(t *testing.T) {
-	r := Record{Seq: 7, Micros: 1764000000000000, Type: "note", Subject: "a\"\\\b\t\n\f\r\u001f</é€😀", Actor: "x\xffy", Key: ""}
+	r := Record{Seq: 7, Micros: 1764000000000000, Type: "note", Subject: "a\"\\\b\t\n\f\r\u001f</é€😀", Actor: "xÿy", Key: ""}
 	got := string(r.AppendEnvelope(nil, Hash{}))
 	zero := strings.Repeat("0", 64)
-	want := `{"actor":"x` + "\ufffd" + `y","commitment":"` + zero + `","key":"","prev":"` + zero + `","seq":7,"subject":"a\"\\\b\t\n\f\r\u001f</é€😀","ts_us":1764000000000000,"type":"note","v":1}`
+	want := `{"actor":"xÿy","commitment":"` + zero + `","key":"","prev":"` + zero + `","seq":7,"subject":"a\"\\\b\t\n\f\r\u001f</é€😀","ts_us":1764000000000000,"type":"note","v":1}`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -230,6 +231,14 @@ func TestEnvelope(t *testing.T) {
 		t.Error("the envelope is not JSON")
 	}
 	leaf := r.Leaf(Hash{})
+	seen := map[Hash]string{}
+	for _, actor := range []string{"x\xffy", "x\ufffdy", "x\xfey", "x\ufffd\ufffdy", "xÿy"} {
+		r.Actor = actor
+		if other, there := seen[r.Leaf(Hash{})]; there {
+			t.Errorf("%q has the hash of %q", actor, other)
+		}
+		seen[r.Leaf(Hash{})] = actor
+	}
 	if leaf != tlog.RecordHash([]byte(want)) || leaf == sha256.Sum256([]byte(want)) {
 		t.Error("the leaf is not RFC 6962's hash of the envelope")
 	}

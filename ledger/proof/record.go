@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
-	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -45,9 +44,12 @@ const payloadDomain = "hwledger-payload-v1\x00"
 // SHA-256("hwledger-payload-v1" 0x00 ‖ salt ‖ payload). The random salt keeps
 // an erased payload from being guessed.
 func Commit(salt, payload []byte) Hash {
-	buf := make([]byte, 0, 1024)
-	buf = append(append(append(buf, payloadDomain...), salt...), payload...)
-	return sha256.Sum256(buf)
+	return sha256.Sum256(appendCommitted(make([]byte, 0, 1024), salt, payload))
+}
+
+// appendCommitted appends the bytes that a commitment hashes.
+func appendCommitted(dst, salt, payload []byte) []byte {
+	return append(append(append(dst, payloadDomain...), salt...), payload...)
 }
 
 // AppendEnvelope appends the bytes that an event's leaf hashes to dst: the
@@ -73,33 +75,29 @@ func (r *Record) Leaf(prev Hash) Hash {
 }
 
 // appendString appends s as a JSON string in the form of RFC 8785 section
-// 3.2.2.2. What is not UTF-8 becomes U+FFFD, so that it cannot have the hash
-// of what is.
+// 3.2.2.2. Bytes that are not UTF-8, which no event is written with, stay as
+// they are: no two strings have the same form.
 func appendString(dst []byte, s string) []byte {
 	const digits = "0123456789abcdef"
 	dst = append(dst, '"')
-	for i := 0; i < len(s); {
+	from := 0
+	for i := 0; i < len(s); i++ {
 		c := s[i]
-		switch {
-		case c >= utf8.RuneSelf:
-			r, n := utf8.DecodeRuneInString(s[i:])
-			dst = utf8.AppendRune(dst, r)
-			i += n
+		if c >= ' ' && c != '"' && c != '\\' {
 			continue
+		}
+		dst = append(dst, s[from:i]...)
+		from = i + 1
+		switch short := shortEscape(c); {
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
-		case c >= ' ':
-			dst = append(dst, c)
+		case short != 0:
+			dst = append(dst, '\\', short)
 		default:
-			if short := shortEscape(c); short != 0 {
-				dst = append(dst, '\\', short)
-			} else {
-				dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-			}
+			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
 		}
-		i++
 	}
-	return append(dst, '"')
+	return append(append(dst, s[from:]...), '"')
 }
 
 func shortEscape(c byte) byte {

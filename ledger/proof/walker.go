@@ -137,8 +137,11 @@ func (w *Walker) Next(r *Record, s Stored) *Damage {
 	switch {
 	case r.Payload == nil && r.Salt == nil:
 		w.erased[r.Seq] = true
-	case Commit(r.Salt, r.Payload) != r.Commitment:
-		return &Damage{Edited, want, "its payload does not match its commitment"}
+	default:
+		w.buf = appendCommitted(w.buf[:0], r.Salt, r.Payload)
+		if sha256.Sum256(w.buf) != r.Commitment {
+			return &Damage{Edited, want, "its payload does not match its commitment"}
+		}
 	}
 	w.buf = r.AppendEnvelope(append(w.buf[:0], 0), w.prev)
 	leaf := Hash(sha256.Sum256(w.buf))
