@@ -221,6 +221,34 @@ func damaged(t *testing.T, dir string, must bool) bool {
 	return v.Damage != nil && (v.Damage.Kind == proof.Unreadable || v.Damage.Kind == proof.Edited || v.Damage.Kind == proof.Missing)
 }
 
+// An index that hides an event from those who ask for its subject is found,
+// and so is rubbish in a page that no event is in.
+func TestCheckFile(t *testing.T) {
+	dir, _, _ := victim(t)
+	l := open(t, dir, ledger.Options{})
+	if err := l.CheckFile(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db := raw(t, dir, true)
+	do(t, db, "PRAGMA writable_schema = ON")
+	do(t, db, "UPDATE sqlite_schema SET sql = 'CREATE INDEX events_subject ON events (subject) WHERE seq <> 5' WHERE name = 'events_subject'")
+	db.Close()
+	db = raw(t, dir, false)
+	do(t, db, "REINDEX events_subject")
+	do(t, db, "PRAGMA writable_schema = ON")
+	do(t, db, "UPDATE sqlite_schema SET sql = 'CREATE INDEX events_subject ON events (subject)' WHERE name = 'events_subject'")
+	db.Close()
+	l = open(t, dir, ledger.Options{})
+	if p, err := l.Query(t.Context(), ledger.Query{Subject: "box", Limit: 200}); err != nil || len(p.Events) != events-1 {
+		t.Fatalf("%d events are listed, and one should be hidden: %v", len(p.Events), err)
+	}
+	verified(t, l) // every event is good
+	wantCode(t, l.CheckFile(t.Context()), fault.MalformedFile, "events_subject")
+}
+
 // A clock that is set back does not stop the log, and shows.
 func TestClockBack(t *testing.T) {
 	at := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)

@@ -16,6 +16,7 @@ type Ledger interface {
 	Query(context.Context, ledger.Query) (ledger.Page, error)
 	Verify(context.Context, ledger.VerifyOptions) (ledger.Verification, error)
 	CheckProjections(context.Context) error
+	CheckFile(context.Context) error
 	Usage(context.Context, ledger.UsageQuery) (ledger.Usage, error)
 }
 

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -50,8 +51,8 @@ func verifyLedger(opts Options) Tool {
 		if err != nil {
 			return nil, ledgerError(err)
 		}
-		if v.Damage == nil { // what the other tools answer from has to follow from the events
-			if err := l.CheckProjections(ctx); err != nil {
+		if v.Damage == nil { // what the other tools answer from has to be right as well
+			if err := cmp.Or(l.CheckFile(ctx), l.CheckProjections(ctx)); err != nil {
 				return nil, ledgerError(err)
 			}
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -197,7 +198,7 @@ func verification(e *env, o ledger.VerifyOptions, file string, rebuild bool) (v 
 	if v, err = l.Verify(e.ctx, o); err != nil || v.Damage != nil {
 		return v, err
 	}
-	return v, l.CheckProjections(e.ctx)
+	return v, cmp.Or(l.CheckFile(e.ctx), l.CheckProjections(e.ctx))
 }
 
 // progressLine reports on a terminal how far slow work is.
