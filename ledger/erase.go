@@ -58,6 +58,10 @@ func (l *Ledger) Erase(ctx context.Context, seq int64, reason, actor string) (Re
 // cannot be.
 func (l *Ledger) emptyLog(ctx context.Context) error {
 	return l.job(ctx, func(w *writer) error {
+		if err := w.patience(ctx, patience); err != nil {
+			return err
+		}
+		defer w.patience(ground, turn) // it only asks less often when it fails
 		var busy, pages, taken int64
 		if err := w.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &taken); err != nil {
 			return err

@@ -73,6 +73,12 @@ func errReadOnly(path string) *fault.Error {
 		WithHint("query and verify work; to record, set HWLEDGER_HOME to a directory that can be written")
 }
 
+// busy reports that another connection has the lock.
+func busy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
 // corrupt reports that the file itself cannot be read.
 func corrupt(err error) bool {
 	var e *sqlite.Error

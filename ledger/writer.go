@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"time"
 
 	"hwledger/ledger/fault"
 	"hwledger/ledger/proof"
@@ -83,6 +85,9 @@ type writer struct {
 }
 
 func (w *writer) prepare(ctx context.Context) error {
+	if err := w.patience(ctx, turn); err != nil {
+		return err
+	}
 	for _, s := range []struct {
 		into **sql.Stmt
 		text string
@@ -158,9 +163,36 @@ func (w *writer) do(r *request) error {
 	return w.transact(func() error { return r.job(w) })
 }
 
+// SQLite waits for a lock in steps that grow to a tenth of a second, and a
+// process that writes without a pause leaves it free for microseconds: it is
+// asked for often, from short steps on again, for as long as patience lasts.
+const (
+	turn     = 20 * time.Millisecond
+	patience = 5 * time.Second
+)
+
+// patience sets how long the connection's statements wait for a lock.
+func (w *writer) patience(ctx context.Context, d time.Duration) error {
+	_, err := w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", d.Milliseconds()))
+	return err
+}
+
+// locked runs begin until it has the write lock.
+func (w *writer) locked(begin func() error) error {
+	for end := time.Now().Add(patience); ; {
+		err := begin()
+		if !busy(err) || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
 // transact runs f in a write transaction.
 func (w *writer) transact(f func() error) error {
-	if _, err := w.conn.ExecContext(ground, "BEGIN IMMEDIATE"); err != nil {
+	if err := w.locked(func() error {
+		_, err := w.conn.ExecContext(ground, "BEGIN IMMEDIATE")
+		return err
+	}); err != nil {
 		return err
 	}
 	err := f()
@@ -177,7 +209,10 @@ func (w *writer) transact(f func() error) error {
 // when it is on disk. A request that is refused leaves the others alone.
 func (w *writer) append(batch []*request) {
 	refused := make([]error, len(batch))
-	_, err := w.begin.ExecContext(ground)
+	err := w.locked(func() error {
+		_, err := w.begin.ExecContext(ground)
+		return err
+	})
 	if err == nil {
 		if err = w.catchUp(); err == nil {
 			for i, r := range batch {
