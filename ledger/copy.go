@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 
@@ -196,7 +195,7 @@ func settle(path string) error {
 // vacuumInto copies the ledger on a connection of its own, so that neither
 // appends nor queries wait for it.
 func (l *Ledger) vacuumInto(ctx context.Context, path string) error {
-	db, err := sql.Open("sqlite", dsn(l.path, url.Values{}, pragmas...))
+	db, err := sql.Open("sqlite", l.readURI)
 	if err != nil {
 		return err
 	}

@@ -116,6 +116,9 @@ func TestReadOnlyMedium(t *testing.T) {
 	if err != nil || len(p.Events) != 6 {
 		t.Errorf("%d events, %v", len(p.Events), err)
 	}
+	if v, err := reader.Backup(t.Context(), filepath.Join(t.TempDir(), "copy.db")); err != nil || v.Damage != nil || v.Size != 12 {
+		t.Errorf("the copy: %+v, %v", v, err)
+	}
 	if u, err := reader.Usage(t.Context(), ledger.UsageQuery{}); err != nil || u.Totals.Cost != 108_333+182_410+6_100_000-100_000 {
 		t.Errorf("%+v, %v", u.Totals, err)
 	}
