@@ -184,8 +184,16 @@ func verification(e *env, o ledger.VerifyOptions, file string, rebuild bool) (v 
 		if err != nil {
 			return v, err
 		}
-		return ledger.Verification{Size: w.Size(), Root: w.Root(), Damage: damage, ClockBack: w.ClockBack, Pinned: w.Pinned()}, nil
+		v = ledger.Verification{Size: w.Size(), Root: w.Root(), Damage: damage, ClockBack: w.ClockBack, Pinned: w.Pinned()}
+		if o.Key == "" {
+			v.Notes = append(v.Notes, "the export was checked with the key that is in it, which whoever made it anew can change: give --key")
+		}
+		if damage == nil && v.Pinned < v.Size {
+			v.Notes = append(v.Notes, fmt.Sprintf("the last %d events are in no checkpoint, and could be cut off without a trace", v.Size-v.Pinned))
+		}
+		return v, nil
 	}
+	e.ledger.readOnly = !rebuild // looking at evidence does not change it
 	l, err := e.ledger.ledger(e.ctx)
 	if err != nil {
 		return v, err
