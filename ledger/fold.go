@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"hwledger/ledger/event"
@@ -142,6 +144,9 @@ func (f *folder) event(r *proof.Record) error {
 // the last one of its subject; or part by part, when it says what was
 // predicted of each.
 func (f *folder) measurement(r *proof.Record, p *facts) error {
+	if err := f.inherit(r, p); err != nil {
+		return err
+	}
 	if err := f.energy(r, p); err != nil {
 		return err
 	}
@@ -149,10 +154,26 @@ func (f *folder) measurement(r *proof.Record, p *facts) error {
 		return f.parts(r, p)
 	}
 	return f.exec(`INSERT INTO measured
-		SELECT ?1, seq, ?2, coalesce(?3, model), coalesce(?4, engine), coalesce(?5, device), required_bytes, ?6, ?6 BETWEEN low_bytes AND high_bytes
-		FROM predictions
-		WHERE seq = iif(?7 > 0, ?7, (SELECT max(seq) FROM predictions WHERE subject = ?8)) AND required_bytes IS NOT NULL`,
-		r.Seq, r.Micros, null(p.Model), null(p.Engine), null(p.Device), *p.Required, p.Prediction, r.Subject)
+		SELECT ?1, seq, ?2, ?3, ?4, ?5, required_bytes, ?6, ?6 BETWEEN low_bytes AND high_bytes
+		FROM predictions WHERE seq = ?7 AND required_bytes IS NOT NULL`,
+		r.Seq, r.Micros, null(p.Model), null(p.Engine), null(p.Device), *p.Required, p.Prediction)
+}
+
+// inherit finds the prediction that is measured, 0 when there is none, and
+// takes from it what the measurement is of where that does not say so.
+func (f *folder) inherit(r *proof.Record, p *facts) error {
+	find, err := f.stmt("SELECT seq, coalesce(model, ''), coalesce(engine, ''), coalesce(device, '') FROM predictions WHERE seq = iif(?1 > 0, ?1, (SELECT max(seq) FROM predictions WHERE subject = ?2))")
+	if err != nil {
+		return err
+	}
+	var of event.Labels
+	err = find.QueryRowContext(f.ctx, p.Prediction, r.Subject).Scan(&p.Prediction, &of.Model, &of.Engine, &of.Device)
+	if errors.Is(err, sql.ErrNoRows) {
+		p.Prediction = 0
+		return nil
+	}
+	p.Model, p.Engine, p.Device = cmp.Or(p.Model, of.Model), cmp.Or(p.Engine, of.Engine), cmp.Or(p.Device, of.Device)
+	return err
 }
 
 // parts adds up what was measured of those parts that have a prediction.
@@ -178,8 +199,8 @@ func (f *folder) parts(r *proof.Record, p *facts) error {
 	if ranged {
 		within = low <= measured && measured <= high
 	}
-	return f.exec(`INSERT INTO measured VALUES (?1, coalesce((SELECT max(seq) FROM predictions WHERE subject = ?2), ?1), ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
-		r.Seq, r.Subject, r.Micros, null(p.Model), null(p.Engine), null(p.Device), predicted, measured, within)
+	return f.exec("INSERT INTO measured VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		r.Seq, cmp.Or(p.Prediction, r.Seq), r.Micros, null(p.Model), null(p.Engine), null(p.Device), predicted, measured, within)
 }
 
 func (f *folder) energy(r *proof.Record, p *facts) error {

@@ -163,3 +163,32 @@ func TestRunsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A measurement that says only whose it is belongs to what was predicted, with
+// its energy too.
+func TestMeasurementOfPrediction(t *testing.T) {
+	l := open(t, t.TempDir(), ledger.Options{})
+	for _, c := range []struct {
+		typ     event.Type
+		payload string
+	}{
+		{event.TypePrediction, `{"model":"m","engine":"e","device":"d","required_bytes":110}`},
+		{event.TypeMeasurement, `{"required_bytes":100,"energy_mj":7}`},
+	} {
+		for _, subject := range []string{"one", "two"} {
+			if c.typ == event.TypeMeasurement && subject == "two" {
+				c.payload = `{"required_bytes":100,"energy_mj":7,"device":"other"}`
+			}
+			add(t, l, ledger.Event{Type: c.typ, Subject: subject, Actor: "test", Payload: json.RawMessage(c.payload)})
+		}
+	}
+	u, err := l.Usage(t.Context(), ledger.UsageQuery{By: []string{"device", "model"}})
+	if err != nil || len(u.Rows) != 2 {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	for i, device := range []string{"d", "other"} {
+		if r := u.Rows[i]; r.Group["device"] != device || r.Group["model"] != "m" || r.Measured != 1 || r.MilliJoules == nil || *r.MilliJoules != 7 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
