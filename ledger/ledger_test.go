@@ -354,3 +354,32 @@ func TestReadingDoesNotSign(t *testing.T) {
 		t.Errorf("%d events are pinned", v.Pinned)
 	}
 }
+
+// A page of long events is shorter, and the pages together have all of them.
+func TestLongPages(t *testing.T) {
+	l := open(t, t.TempDir(), ledger.Options{})
+	const n = 12
+	for i := range n {
+		add(t, l, note("box", fmt.Sprint(i, strings.Repeat("x", 60_000))))
+	}
+	q := ledger.Query{Subject: "box", Limit: 1000}
+	next := int64(n)
+	for pages := 1; ; pages++ {
+		p, err := l.Query(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range p.Events {
+			if e.Seq != next {
+				t.Errorf("event %d, want %d", e.Seq, next)
+			}
+			next--
+		}
+		if q.Cursor = p.Next; p.Next == "" {
+			if pages != 3 || next != 0 {
+				t.Errorf("%d pages, and %d events are missing", pages, next)
+			}
+			return
+		}
+	}
+}

@@ -17,8 +17,12 @@ import (
 	"hwledger/ledger/proof"
 )
 
-// MostEvents bounds a page.
-const MostEvents = 1000
+// MostEvents bounds a page, and so do mostBytes of payloads: what is in it has
+// to fit into an answer.
+const (
+	MostEvents = 1000
+	mostBytes  = 256 << 10
+)
 
 // Query chooses events. Empty fields choose all.
 type Query struct {
@@ -176,13 +180,14 @@ func (q *Query) page(ctx context.Context, tx *sql.Tx, text string, args []any) (
 	}
 	defer rows.Close() // its error is in Err
 	page := Page{Events: []Recorded{}}
-	for rows.Next() {
+	for size := 0; rows.Next(); {
 		e, err := readEvent(rows)
 		if err != nil {
 			return Page{}, err
 		}
-		if len(page.Events) == q.Limit {
-			page.Next = q.cursor(page.Events[q.Limit-1].Seq)
+		size += len(e.Payload)
+		if n := len(page.Events); n == q.Limit || n > 0 && size > mostBytes {
+			page.Next = q.cursor(page.Events[n-1].Seq)
 			break
 		}
 		page.Events = append(page.Events, e)
