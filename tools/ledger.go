@@ -17,6 +17,8 @@ type Ledger interface {
 	Verify(context.Context, ledger.VerifyOptions) (ledger.Verification, error)
 	CheckProjections(context.Context) error
 	CheckFile(context.Context) error
+	Event(context.Context, int64) (ledger.Recorded, error)
+	Latest(context.Context) (ledger.SignedCheckpoint, error)
 	Usage(context.Context, ledger.UsageQuery) (ledger.Usage, error)
 }
 
