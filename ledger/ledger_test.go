@@ -383,3 +383,35 @@ func TestLongPages(t *testing.T) {
 		}
 	}
 }
+
+// One key sent at once through several handles on the file is one event.
+func TestKeyAtOnce(t *testing.T) {
+	const handles, keys = 4, 20
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	receipts := make([][keys]ledger.Receipt, handles)
+	for h := range handles {
+		l := open(t, dir, ledger.Options{})
+		for k := range keys {
+			wg.Go(func() {
+				e := note("box", fmt.Sprint("note ", k))
+				e.Key = fmt.Sprint("key ", k)
+				var err error
+				if receipts[h][k], err = l.Append(context.Background(), e); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for k := range keys {
+		for h := range handles {
+			if a, b := receipts[0][k], receipts[h][k]; a.Seq != b.Seq || a.Leaf != b.Leaf || a.Seq == 0 || b.Size < b.Seq {
+				t.Errorf("key %d: %+v and %+v", k, a, b)
+			}
+		}
+	}
+	if v := verified(t, open(t, dir, ledger.Options{})); v.Size != keys {
+		t.Errorf("%d events of %d keys", v.Size, keys)
+	}
+}

@@ -22,7 +22,8 @@ type RunEvent struct {
 	// Type is prediction, launch, measurement, timing or exit.
 	Type                            string
 	Sidecar, Engine, Version, Model string
-	// Time is the teller's; the ledger goes by its own clock when it appends.
+	// Time is when it happened; the event has the ledger's own, of when it was
+	// appended.
 	Time    time.Time
 	Payload map[string]any
 }
@@ -32,9 +33,13 @@ type RunEvent struct {
 type Runs struct {
 	// Open returns the ledger, opened when it is first needed.
 	Open func(context.Context) (*Ledger, error)
+	// Meter reads the energy counters of devices in millijoules, by the ids of
+	// their memory in reserve_bytes. It may be nil: energy is not known then.
+	Meter func(context.Context) (map[string]int64, error)
 
 	mu      sync.Mutex
 	devices map[string]string // of sidecars, by their ids
+	metered map[string]*metered
 }
 
 // mostRemembered bounds how many sidecars' devices are remembered.
@@ -45,6 +50,9 @@ const runActor = "sidecar"
 
 // hostPool is the system's memory among pools.
 const hostPool = "host"
+
+// deviceSeparator is between the devices of a run that takes several.
+const deviceSeparator = "+"
 
 // told is what a run's payload may say.
 type told struct {
@@ -94,6 +102,7 @@ func (r *Runs) Record(ctx context.Context, e RunEvent) error {
 		return fault.New(fault.InvalidArgument, "payload", "the %s of a run cannot be read", e.Type).WithHint("report it as a fault of hwledger-mcp").WithCause(err)
 	}
 	labels := event.Labels{Model: e.Model, Engine: e.Engine, EngineVersion: e.Version, Device: r.device(e, &t)}
+	r.meter(ctx, e, &t, labels.Device)
 	payload, err := t.payload(event.Type(e.Type), labels)
 	if err != nil {
 		return err
@@ -118,7 +127,7 @@ func (r *Runs) device(e RunEvent, t *told) string {
 		if r.devices == nil || len(r.devices) >= mostRemembered {
 			r.devices = map[string]string{}
 		}
-		r.devices[e.Sidecar] = strings.Join(pools, "+")
+		r.devices[e.Sidecar] = strings.Join(pools, deviceSeparator)
 	}
 	return r.devices[e.Sidecar]
 }
