@@ -2,8 +2,10 @@ package ledger_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -380,5 +382,31 @@ func TestBytes(t *testing.T) {
 	}
 	if d := look(t, dir, ""); d == nil || d.Kind != proof.Edited || d.Seq != 62 {
 		t.Errorf("%v, want an edit of 62", d)
+	}
+}
+
+// Where the faster reader cannot read, or reads something else, the slower one
+// has the last word; a verification that is given up ends.
+func TestFasterReader(t *testing.T) {
+	dir, _, _ := victim(t)
+	other, _, _ := victim(t)
+	empty := t.TempDir()
+	do(t, raw(t, empty, false), "CREATE TABLE other (x)")
+	l := open(t, dir, ledger.Options{ReadOnly: true})
+	l.InStretches(30)
+	want := verified(t, l)
+	for _, uri := range []string{
+		"file:" + filepath.ToSlash(filepath.Join(dir, "none.db")) + "?mode=ro", "file:/?vfs=none", "\x00", dir,
+		"file:" + filepath.ToSlash(filepath.Join(other, "ledger.db")) + "?mode=ro", "file:" + filepath.ToSlash(filepath.Join(empty, "ledger.db")) + "?mode=ro",
+	} {
+		l.ReadFrom(uri)
+		if v := verified(t, l); v.Root != want.Root || v.Size != want.Size {
+			t.Errorf("by %q: %+v, want %+v", uri, v, want)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := l.Verify(ctx, ledger.VerifyOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }

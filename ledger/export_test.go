@@ -12,3 +12,6 @@ func IsNetwork(t string) bool { return isNetwork(t) }
 
 // RefuseNetwork is the check before opening.
 func RefuseNetwork(dir string) error { return refuseNetwork(dir) }
+
+// ReadFrom makes the faster reader of verifying read another file.
+func (l *Ledger) ReadFrom(uri string) { l.readURI = uri }

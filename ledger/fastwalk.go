@@ -28,25 +28,18 @@ var errFast = errors.New("the events cannot be read at once")
 // SQLite address.
 func newFastReader(uri string, from, to int64) (*fastReader, error) {
 	f := &fastReader{tls: libc.NewTLS()}
-	out := f.tls.Alloc(int(unsafe.Sizeof(uintptr(0))))
-	defer f.tls.Free(int(unsafe.Sizeof(uintptr(0))))
-	handle := (*uintptr)(pointer(out))
-	*handle = 0
-	err := f.with(uri, func(name uintptr) int32 {
-		return sqlite3.Xsqlite3_open_v2(f.tls, name, out, sqlite3.SQLITE_OPEN_READONLY|sqlite3.SQLITE_OPEN_URI|sqlite3.SQLITE_OPEN_NOMUTEX, 0)
+	err := f.with(uri, &f.db, func(name, db uintptr) int32 {
+		return sqlite3.Xsqlite3_open_v2(f.tls, name, db, sqlite3.SQLITE_OPEN_READONLY|sqlite3.SQLITE_OPEN_URI|sqlite3.SQLITE_OPEN_NOMUTEX, 0)
 	})
-	f.db = *handle // there even after most errors, to be closed
 	if err == nil {
-		err = f.with("PRAGMA busy_timeout(5000); PRAGMA trusted_schema(0); PRAGMA cell_size_check(1)", func(text uintptr) int32 {
+		err = f.with("PRAGMA busy_timeout(5000); PRAGMA trusted_schema(0); PRAGMA cell_size_check(1)", nil, func(text, _ uintptr) int32 {
 			return sqlite3.Xsqlite3_exec(f.tls, f.db, text, 0, 0, 0)
 		})
 	}
 	if err == nil {
-		*handle = 0
-		err = f.with(fmt.Sprintf("SELECT "+rawColumns+" FROM events WHERE seq > %d AND seq <= %d ORDER BY seq", from, to), func(text uintptr) int32 {
-			return sqlite3.Xsqlite3_prepare_v2(f.tls, f.db, text, -1, out, 0)
+		err = f.with(fmt.Sprintf("SELECT "+rawColumns+" FROM events WHERE seq > %d AND seq <= %d ORDER BY seq", from, to), &f.stmt, func(text, stmt uintptr) int32 {
+			return sqlite3.Xsqlite3_prepare_v2(f.tls, f.db, text, -1, stmt, 0)
 		})
-		f.stmt = *handle
 	}
 	if err != nil {
 		f.close()
@@ -55,14 +48,25 @@ func newFastReader(uri string, from, to int64) (*fastReader, error) {
 	return f, nil
 }
 
-// with calls f with a C string, and makes an error of what is not SQLITE_OK.
-func (f *fastReader) with(s string, call func(uintptr) int32) error {
-	p, err := libc.CString(s)
+// with calls a function of SQLite's with a C string and a place for a handle,
+// which goes into handle when that is not nil, after an error as well: even
+// what did not open has to be closed.
+func (f *fastReader) with(s string, handle *uintptr, call func(text, out uintptr) int32) error {
+	text, err := libc.CString(s)
 	if err != nil {
 		return err
 	}
-	defer libc.Xfree(f.tls, p)
-	if call(p) != sqlite3.SQLITE_OK {
+	defer libc.Xfree(f.tls, text)
+	const size = int(unsafe.Sizeof(uintptr(0)))
+	out := f.tls.Alloc(size)
+	defer f.tls.Free(size)
+	at := (*uintptr)(pointer(out))
+	*at = 0
+	code := call(text, out)
+	if handle != nil {
+		*handle = *at
+	}
+	if code != sqlite3.SQLITE_OK {
 		return errFast
 	}
 	return nil
