@@ -415,3 +415,25 @@ func TestKeyAtOnce(t *testing.T) {
 		t.Errorf("%d events of %d keys", v.Size, keys)
 	}
 }
+
+// Of many events, the first bad one is named, and none is recorded.
+func TestManyRefused(t *testing.T) {
+	l := open(t, t.TempDir(), ledger.Options{})
+	all := make([]ledger.Event, 500)
+	for i := range all {
+		all[i] = note("box", fmt.Sprint(i))
+	}
+	all[300].Subject, all[450].Actor = "", ""
+	_, err := l.AppendAll(t.Context(), all)
+	wantCode(t, err, fault.InvalidArgument, "no subject")
+	all[300].Subject, all[450].Actor = "box", "test"
+	receipts, err := l.AppendAll(t.Context(), all)
+	if err != nil || len(receipts) != len(all) {
+		t.Fatal(len(receipts), err)
+	}
+	for i, r := range receipts {
+		if e, err := l.Event(t.Context(), r.Seq); err != nil || r.Seq != int64(i+1) || string(e.Payload) != fmt.Sprintf(`{"text":"%d"}`, i) {
+			t.Errorf("event %d is %s, %v", r.Seq, e.Payload, err)
+		}
+	}
+}
