@@ -44,6 +44,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 	srv.AddTools(offered...)
 	s.addPlanner(srv)
 	s.addResources(srv, subs)
+	s.addLedgerResources(srv)
 	return srv, nil
 }
 
@@ -123,6 +124,7 @@ func (s *Surface) Instructions() string {
 		ModelSet:    "search_models finds models by name and by what they must be or fit on; lookup_model says what one is and whether its name is known.",
 		PlanSet:     "plan_memory answers \"will it fit\": give model and hardware, and engine, context_tokens and sequences when they are known; it lists what it assumed for the rest. find_fit turns the question round, compare_plans sets alternatives side by side, export_launch writes the command, and explain_memory reads the log of a start or of its failure.",
 		HardwareSet: "probe_hardware says what this machine has and what is free on it, which plan_memory plans against with hardware \"local\"; lookup_hardware lists accelerators by name and their memory.",
+		LedgerSet:   "query_ledger and report_usage say what was predicted, measured and spent; record_event adds to it.",
 	}
 	var b strings.Builder
 	b.WriteString("hwLedger computes the memory that a language model needs under an inference engine, exactly where the engine's rules allow it. ")

@@ -27,7 +27,10 @@ type Options struct {
 	// Settle is how long a call that reported progress waits before it is
 	// answered: mcp-go's HTTP transport drops a notification that it has not
 	// written yet when the answer comes.
-	Settle  time.Duration
+	Settle time.Duration
+	// Ledger opens the ledger on first use; the tools for it say that there is
+	// none when it is nil.
+	Ledger  func(context.Context) (Ledger, error)
 	Version string
 	// Machine samples this machine's hardware; the real one when it is nil.
 	// Nothing is read before a tool asks.

@@ -26,6 +26,10 @@ var registry = []func(Options) Tool{
 	explainMemory,
 	probeHardware,
 	lookupHardware,
+	queryLedger,
+	verifyLedger,
+	recordEvent,
+	reportUsage,
 }
 
 // Toolset groups tools that are switched on and off together.
@@ -36,6 +40,7 @@ const (
 	ModelSet    Toolset = "model"
 	PlanSet     Toolset = "plan"
 	HardwareSet Toolset = "hardware"
+	LedgerSet   Toolset = "ledger"
 )
 
 // Effect says what a tool does to the world; the annotations that clients

@@ -189,8 +189,8 @@ func TestToolsets(t *testing.T) {
 		opts Options
 		want string
 	}{
-		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware"},
-		{Options{ReadOnly: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware"},
+		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware query_ledger verify_ledger record_event report_usage"},
+		{Options{ReadOnly: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware query_ledger verify_ledger report_usage"},
 		{Options{Toolsets: []string{"plan"}}, "plan_memory find_fit compare_plans export_launch explain_memory"},
 		{Options{Toolsets: []string{"hardware", "model"}}, "lookup_model search_models probe_hardware lookup_hardware"},
 	} {

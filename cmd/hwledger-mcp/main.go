@@ -32,6 +32,8 @@ type env struct {
 	getenv         func(string) string
 	// terminal reports that stdout is one.
 	terminal bool
+	// ledger is this user's, opened when it is first needed.
+	ledger *ledgerHome
 }
 
 // command is one subcommand.
@@ -50,6 +52,7 @@ func commands() []command {
 		{"tools", "[--json | --markdown | --update FILE]", "list the tools", list, nil},
 		{"probe", "[--json] [--full] [--sample-seconds N]", "say what hardware this machine has", probeHardware, nil},
 		{"doctor", "", "say what is missing on this machine and how to mend it", doctor, nil},
+		{"ledger", "verify|export|query|checkpoint|prove|check|key|backup|import|erase [--NAME VALUE]…", "check, read and copy the ledger", ledgerCommand, ledgerHelp},
 		{"version", "", "print the version", printVersion, nil},
 	}
 }
@@ -65,7 +68,9 @@ func main() {
 }
 
 // run finds the command that args name, and runs it.
-func run(e *env, args []string) int {
+func run(e *env, args []string) (code int) {
+	e.ledger = &ledgerHome{getenv: e.getenv}
+	defer func() { code = closeLedger(e, code) }()
 	if len(args) == 0 {
 		usage(e.stderr)
 		return exitUsage
@@ -135,6 +140,8 @@ func surface(e *env, opts tools.Options) (*tools.Surface, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
+	e.ledger.readOnly, e.ledger.log = opts.ReadOnly, opts.Log
+	opts.Ledger = e.ledger.tool
 	return tools.New(opts)
 }
 

@@ -18,7 +18,7 @@ import (
 
 // surfaceFlags are the flags that choose tools.
 func surfaceFlags(f *flag.FlagSet) func() tools.Options {
-	sets := f.String("toolsets", "", "offer only these toolsets, comma separated: model, plan, hardware")
+	sets := f.String("toolsets", "", "offer only these toolsets, comma separated: model, plan, hardware, ledger")
 	readOnly := f.Bool("read-only", false, "leave out tools that change anything")
 	offline := f.Bool("offline", false, "never use the network")
 	return func() tools.Options {
