@@ -1,0 +1,139 @@
+package sidecar
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// loaded is a unit that is a model in a daemon.
+type loaded struct {
+	s      *sidecar
+	d      Daemon
+	began  time.Time
+	cancel context.CancelFunc
+	// loading ends when the daemon has answered; then err is what it said.
+	loading chan struct{}
+	err     error
+	gone    chan struct{}
+	isGone  atomic.Bool
+	talk    *webTalk
+}
+
+// watchEvery is how often a daemon is asked whether it still holds a model.
+const watchEvery = 5 * time.Second
+
+func startDaemon(s *sidecar) *loaded {
+	d := s.engine.Daemon
+	u := &loaded{s: s, d: d, began: time.Now(), loading: make(chan struct{}), gone: make(chan struct{})}
+	var dial net.Dialer
+	transport := &http.Transport{DialContext: dial.DialContext, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second}
+	u.talk = &webTalk{e: s.engine, transport: transport, client: &http.Client{Transport: transport}, base: strings.TrimSuffix(d.URL(), "/v1"), model: s.spec.Model}
+	ctx, cancel := context.WithCancel(context.Background())
+	u.cancel = cancel
+	go func() {
+		defer close(u.loading)
+		u.err = d.Load(ctx, s.spec.Model, LoadOptions{ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, GPULayers: s.spec.GPULayers})
+	}()
+	go u.watch(ctx)
+	s.record("launch", map[string]any{"daemon": d.URL(), "lifetime": string(s.spec.Lifetime)})
+	return u
+}
+
+// watch notices when the daemon drops the model by itself.
+func (u *loaded) watch(ctx context.Context) {
+	select {
+	case <-u.loading:
+	case <-ctx.Done():
+		return
+	}
+	for u.err == nil && sleep(ctx, watchEvery) {
+		if m, err := u.entry(ctx); ctx.Err() == nil && (err != nil || m == nil) {
+			u.isGone.Store(true)
+			close(u.gone)
+			return
+		}
+	}
+}
+
+// entry is what the daemon says of the model, nil when it does not hold it.
+func (u *loaded) entry(ctx context.Context) (*Loaded, error) {
+	all, err := u.d.Loaded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if all[i].Model == u.s.spec.Model {
+			return &all[i], nil
+		}
+	}
+	return nil, nil
+}
+
+func (u *loaded) ready(ctx context.Context) (bool, *Failure) {
+	select {
+	case <-u.loading:
+	default:
+		return false, nil
+	}
+	if u.err != nil {
+		f := diagnose(u.s.engine, u.err.Error(), clip(u.err.Error()))
+		f.Permanent = true
+		return false, f
+	}
+	m, err := u.entry(ctx)
+	return err == nil && m != nil, nil
+}
+
+func (u *loaded) done() <-chan struct{} { return u.gone }
+
+func (u *loaded) how() string {
+	if u.isGone.Load() {
+		return "the daemon no longer holds the model"
+	}
+	return "unloaded"
+}
+
+func (u *loaded) usage() map[string]any {
+	return map[string]any{"uptime_milliseconds": time.Since(u.began).Milliseconds()}
+}
+
+func (u *loaded) call(ctx context.Context, q Call, onText func(string)) (*Reply, error) {
+	return u.talk.call(ctx, q, onText)
+}
+
+func (u *loaded) measure(ctx context.Context) []Figure {
+	m, err := u.entry(ctx)
+	if err != nil || m == nil || m.Bytes == 0 {
+		return nil
+	}
+	return []Figure{{Name: "required", Bytes: m.Bytes}, {Name: "required on devices", Bytes: m.OnDevice}}
+}
+
+// progress: a daemon does not tell how far it is. While it does not answer
+// there is none, and the time for that is the sidecar's.
+func (u *loaded) progress() int64 { return 0 }
+
+func (u *loaded) stop(grace time.Duration) bool {
+	u.cancel()
+	<-u.loading
+	ctx, cancel := context.WithTimeout(context.Background(), max(grace, time.Second))
+	defer cancel()
+	err := u.d.Unload(ctx, u.s.spec.Model)
+	if err != nil {
+		_, _ = fmt.Fprintf(u.s.log, "unloading: %v\n", err) // never fails
+	}
+	u.talk.close()
+	return err == nil || u.isGone.Load()
+}
+
+func (u *loaded) leave() {
+	u.cancel()
+	u.talk.close()
+}
+
+func (u *loaded) describe(st *Status) { st.Endpoint, st.BaseURL = u.talk.base, u.d.URL() }

@@ -1,0 +1,462 @@
+package sidecar
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"hwledger/calc/model"
+	"hwledger/sidecar/logs"
+)
+
+// unit is one run of an engine: a child, or a model in a daemon.
+type unit interface {
+	// ready reports whether it serves. An error is final.
+	ready(context.Context) (bool, *Failure)
+	// done is closed when it has ended by itself, and how says how.
+	done() <-chan struct{}
+	how() string
+	// usage is what the end tells of it, for the ledger.
+	usage() map[string]any
+	call(context.Context, Call, func(string)) (*Reply, error)
+	// measure is what it says itself that it takes, beside its log.
+	measure(context.Context) []Figure
+	// progress grows while it gets on with its start.
+	progress() int64
+	// stop ends it, and reports whether nothing is left; leave lets it run on.
+	stop(grace time.Duration) bool
+	leave()
+	// describe fills in where it is.
+	describe(*Status)
+}
+
+// leftOver is the reason of a sidecar that could not be ended.
+const leftOver = "it was killed and something of it is still there"
+
+// sidecar is one sidecar. Its goroutine alone changes its state; others read
+// it and send requests.
+type sidecar struct {
+	m      *Manager
+	engine *Engine
+	spec   Spec
+	id     string
+	key    string
+	dir    string
+	log    *logs.Ring
+	lock   *flock.Flock
+
+	// ctx ends when the sidecar shall; cause says why.
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	finished chan struct{}
+	again    restarts
+
+	mu      sync.Mutex
+	st      Status
+	changed chan struct{} // closed and replaced at each change
+	unit    unit          // while ready
+	idle    chan struct{} // told that a call has ended
+	leaving bool
+}
+
+func newSidecar(m *Manager, e *Engine, spec Spec, id string) *sidecar {
+	s := &sidecar{
+		m: m, engine: e, spec: spec, id: id, dir: m.folder(id), log: &logs.Ring{},
+		finished: make(chan struct{}), changed: make(chan struct{}), idle: make(chan struct{}, 1),
+		again: restarts{first: m.opts.Pause},
+	}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.st = Status{
+		ID: id, Name: spec.Name, Engine: e.Name, Version: spec.Version, Model: spec.Model, State: Starting, Lifetime: spec.Lifetime,
+		Created: time.Now(), Predicted: spec.Predicted, Reserve: spec.Reserve,
+	}
+	return s
+}
+
+func (s *sidecar) path(name string) string { return filepath.Join(s.dir, name) }
+
+// state returns the state.
+func (s *sidecar) state() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.st.State
+}
+
+// watch returns the state and a channel that closes when it changes.
+func (s *sidecar) watch() (<-chan struct{}, State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed, s.st.State
+}
+
+// status returns a copy of the status.
+func (s *sidecar) status() *Status {
+	s.mu.Lock()
+	st := s.st
+	s.mu.Unlock()
+	st.Predicted, st.Measured = slices.Clone(st.Predicted), slices.Clone(st.Measured)
+	if !st.State.Over() {
+		st.Resident = resident(st.PID)
+	}
+	return &st
+}
+
+func (s *sidecar) resident() int64 {
+	s.mu.Lock()
+	pid := s.st.PID
+	s.mu.Unlock()
+	return resident(pid)
+}
+
+// set changes the state and wakes all who wait for that.
+func (s *sidecar) set(to State, reason string, more func(*Status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := s.st.State
+	s.st.State, s.st.Reason = to, reason
+	if more != nil {
+		more(&s.st)
+	}
+	if from != to {
+		s.m.opts.Log.Info("sidecar", "id", s.id, "state", to, "reason", reason)
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// endCause is why a sidecar's context ended.
+type endCause string
+
+func (c endCause) Error() string { return string(c) }
+
+// end asks for the sidecar's end. It may be asked more than once.
+func (s *sidecar) end(why string) { s.cancel(endCause(why)) }
+
+// leave lets a detached sidecar run on without us.
+func (s *sidecar) leave() {
+	s.mu.Lock()
+	s.leaving = true
+	s.mu.Unlock()
+	s.end("left running")
+}
+
+func (s *sidecar) isLeaving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leaving
+}
+
+// run is the sidecar's life: attempts until it is asked to end, or one fails
+// and another would not help. adopted is a unit that runs already, else nil.
+func (s *sidecar) run(adopted unit) {
+	defer close(s.finished)
+	const portTries = 3
+	for try := 0; ; try++ {
+		began := time.Now()
+		readyAt, f := s.attempt(adopted)
+		adopted = nil
+		if s.ctx.Err() != nil {
+			s.close(Stopped, context.Cause(s.ctx).Error(), nil)
+			return
+		}
+		if f == nil { // it was not used for its time to live
+			s.close(Stopped, "not used for "+s.spec.TTL.String(), nil)
+			return
+		}
+		pause, more := time.Duration(0), f.Kind == PortInUse && try+1 < portTries
+		if !more {
+			pause, more = s.again.next(f, !readyAt.IsZero(), time.Since(readyAt), time.Now())
+		}
+		s.m.opts.Log.Warn("a sidecar failed", "id", s.id, "kind", f.Kind, "cause", f.Cause, "after", time.Since(began), "again", more)
+		if !more {
+			s.close(Failed, f.Cause, f)
+			return
+		}
+		s.set(Starting, "again after: "+f.Cause, func(st *Status) { st.Restarts++; st.Failure, st.PID = f, 0 })
+		if !sleep(s.ctx, pause) {
+			s.close(Stopped, context.Cause(s.ctx).Error(), f)
+			return
+		}
+	}
+}
+
+// sleep waits and reports whether ctx let it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// close gives up what the sidecar held and enters its last state. One that was
+// left running keeps its files for who adopts it.
+func (s *sidecar) close(to State, reason string, f *Failure) {
+	s.mu.Lock()
+	left, stuck := s.leaving, s.st.Reason == leftOver
+	s.mu.Unlock()
+	if stuck {
+		to, reason = Failed, leftOver
+	}
+	if left {
+		_ = s.lock.Unlock() // it ends with this process
+	} else {
+		s.discard()
+	}
+	s.set(to, reason, func(st *Status) {
+		st.PID, st.Endpoint, st.BaseURL, st.KeyFile, st.Log = 0, "", "", "", ""
+		if f != nil {
+			st.Failure = f
+		}
+	})
+}
+
+// discard removes the sidecar's files.
+func (s *sidecar) discard() {
+	if s.lock != nil {
+		_ = s.lock.Unlock() // it goes with its file
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		s.m.opts.Log.Warn("the files of a sidecar stay", "id", s.id, "error", err)
+	}
+}
+
+// attempt starts the engine and stays with it to its end. It returns when it
+// was ready, zero for never, and why it failed; nil when it was ended for
+// being idle, or on request.
+func (s *sidecar) attempt(u unit) (time.Time, *Failure) {
+	began := time.Now()
+	if u == nil {
+		var f *Failure
+		if u, f = s.start(); f != nil {
+			return time.Time{}, f
+		}
+	}
+	s.set(Starting, "loading", func(st *Status) { u.describe(st) })
+	f := s.awaitReady(u)
+	if f == nil && s.ctx.Err() == nil {
+		at := time.Now()
+		f = s.serve(u, began)
+		return at, s.finish(u, f)
+	}
+	return time.Time{}, s.finish(u, f)
+}
+
+// finish ends the unit and records how it went.
+func (s *sidecar) finish(u unit, f *Failure) *Failure {
+	if s.isLeaving() {
+		u.leave()
+		return f
+	}
+	reason := "idle"
+	switch {
+	case f != nil:
+		reason = f.Cause
+	case s.ctx.Err() != nil:
+		reason = context.Cause(s.ctx).Error()
+	}
+	s.set(Stopping, reason, nil)
+	if !u.stop(s.m.opts.Grace) {
+		s.set(Stopping, leftOver, nil)
+	}
+	payload := u.usage()
+	payload["reason"], payload["how"] = reason, u.how()
+	if f != nil {
+		payload["kind"], payload["lines"] = f.Kind, f.Lines
+	}
+	s.record("exit", payload)
+	return f
+}
+
+// start makes a unit of the engine's kind.
+func (s *sidecar) start() (unit, *Failure) {
+	if s.engine.Daemon != nil {
+		return startDaemon(s), nil
+	}
+	u, err := startChild(s)
+	if err != nil {
+		f := diagnose(s.engine, err.Error(), err.Error())
+		f.Permanent = true
+		return nil, f
+	}
+	return u, nil
+}
+
+// Polling for readiness begins fast, for engines that start at once, and grows
+// slow, for those that load for minutes.
+const (
+	firstPoll   = 2 * time.Millisecond
+	slowestPoll = 250 * time.Millisecond
+)
+
+// awaitReady returns nil when the unit serves or the sidecar shall end.
+func (s *sidecar) awaitReady(u unit) *Failure {
+	last, at := u.progress(), time.Now()
+	for poll := firstPoll; ; poll = min(poll*3/2, slowestPoll) {
+		ok, f := u.ready(s.ctx)
+		if ok || f != nil || s.ctx.Err() != nil {
+			return f
+		}
+		t := time.NewTimer(poll)
+		select {
+		case <-t.C:
+		case <-s.ctx.Done():
+			t.Stop()
+			return nil
+		case <-u.done():
+			t.Stop()
+			return diagnose(s.engine, s.settledLog(u), "it ended before it was ready: "+u.how())
+		}
+		if n := u.progress(); n != last {
+			last, at = n, time.Now()
+		} else if time.Since(at) > s.spec.Stall {
+			f := diagnose(s.engine, s.log.Text(), "")
+			return &Failure{Kind: Stalled, Cause: fmt.Sprintf("no progress for %s while starting", s.spec.Stall), Lines: f.Lines, Permanent: true}
+		}
+	}
+}
+
+// settledLog is the log when all of it has come.
+func (s *sidecar) settledLog(u unit) string {
+	if c, ok := u.(interface{ drain() }); ok {
+		c.drain()
+	}
+	return s.log.Text()
+}
+
+// lastWords is how much of the log can tell why a sidecar ended that was
+// ready: what it printed at its start was no failure.
+const lastWords = 8 << 10
+
+// serve enters ready and stays until the unit fails, is idle for too long
+// (nil), or the sidecar shall end (nil).
+func (s *sidecar) serve(u unit, began time.Time) *Failure {
+	s.measured(u, time.Since(began))
+	s.mu.Lock()
+	s.unit = u
+	s.mu.Unlock()
+	s.set(Ready, "", func(st *Status) { st.Took, st.LastUsed = time.Since(began), time.Now() })
+	defer func() {
+		s.mu.Lock()
+		s.unit = nil
+		s.mu.Unlock()
+	}()
+	ttl := time.NewTimer(time.Hour)
+	defer ttl.Stop()
+	for {
+		if s.spec.TTL > 0 {
+			left, over := s.idleFor()
+			if over {
+				return nil
+			}
+			ttl.Reset(left)
+		}
+		select {
+		case <-u.done():
+			log := s.settledLog(u)
+			return diagnose(s.engine, log[max(0, len(log)-lastWords):], "it ended while it was ready: "+u.how())
+		case <-s.ctx.Done():
+			return nil
+		case <-ttl.C:
+		case <-s.idle:
+		}
+	}
+}
+
+// idleFor returns how long the sidecar may still be idle. When the time is
+// over it takes it out of service in the same step, so that no call begins
+// that would be cut off.
+func (s *sidecar) idleFor() (left time.Duration, over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.st.Calls > 0 {
+		return s.spec.TTL, false
+	}
+	if left = s.spec.TTL - time.Since(s.st.LastUsed); left > 0 {
+		return left, false
+	}
+	s.unit = nil
+	return 0, true
+}
+
+// acquire returns the unit for a call; release gives it back.
+func (s *sidecar) acquire() (unit, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unit == nil || s.st.State != Ready {
+		e := model.Errorf(model.NotReady, "id", "the sidecar is %s", s.st.State)
+		if s.st.Reason != "" {
+			e.Message += ": " + s.st.Reason
+		}
+		if s.st.State == Starting {
+			return nil, e.WithHint("ask get_sidecar until it is ready")
+		}
+		return nil, e.WithHint("launch_sidecar starts one")
+	}
+	s.st.Calls++
+	return s.unit, nil
+}
+
+func (s *sidecar) release() {
+	s.mu.Lock()
+	s.st.Calls--
+	s.st.LastUsed = time.Now()
+	s.mu.Unlock()
+	select {
+	case s.idle <- struct{}{}:
+	default:
+	}
+}
+
+// measured reads what the engine took, and records it beside the prediction.
+func (s *sidecar) measured(u unit, took time.Duration) {
+	r := Reading{}
+	if s.m.opts.Reader != nil {
+		r = s.m.opts.Reader.Read(s.engine.Plans, s.settled(u))
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
+	defer cancel()
+	r.Measured = append(r.Measured, u.measure(ctx)...)
+	s.mu.Lock()
+	s.st.Measured = r.Measured
+	if s.st.Version == "" {
+		s.st.Version = r.Version
+	}
+	s.mu.Unlock()
+	s.record("measurement", map[string]any{"predicted": s.spec.Predicted, "measured": r.Measured, "resident_bytes": s.resident()})
+	s.record("timing", map[string]any{"what": "start", "milliseconds": took.Milliseconds()})
+}
+
+// settled is the log up to now: a file is read to its end first.
+func (s *sidecar) settled(u unit) string {
+	if c, ok := u.(interface{ sync() }); ok {
+		c.sync()
+	}
+	return s.log.Text()
+}
+
+// record tells the recorder. A ledger that cannot be written does not stop an
+// engine that runs.
+func (s *sidecar) record(typ string, payload map[string]any) {
+	if s.m.opts.Recorder == nil {
+		return
+	}
+	s.mu.Lock()
+	version := s.st.Version
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := s.m.opts.Recorder.Record(ctx, Event{Type: typ, Sidecar: s.id, Engine: s.engine.Plans, Version: version, Model: s.spec.Model, Time: time.Now(), Payload: payload})
+	if err != nil {
+		s.m.opts.Log.Error("an event of a sidecar was not recorded", "id", s.id, "type", typ, "error", err)
+	}
+}

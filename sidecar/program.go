@@ -1,0 +1,209 @@
+package sidecar
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"hwledger/calc/model"
+)
+
+// Program is an engine's program as it is installed.
+type Program struct {
+	Path string `json:"path"`
+	// Version is "" when it does not say.
+	Version string `json:"version,omitempty"`
+	// Options are those that its help lists, nil when it has none to read.
+	Options map[string]bool `json:"options,omitempty"`
+}
+
+// Programs finds programs and what they accept. What a program prints is read
+// once for each content of its file, and kept in a folder.
+type Programs struct {
+	// Dir keeps what was read, "" keeps it in memory only.
+	Dir string
+	// Paths are the files of engines by adapter, before PATH is searched.
+	Paths map[string]string
+
+	mu    sync.Mutex
+	known map[string]*Program // by hash
+}
+
+// Limits on asking a program what it is.
+const (
+	askWithin  = 60 * time.Second // Python programs import for long
+	maxHelp    = 4 << 20
+	maxProgram = 1 << 30
+)
+
+// Find returns the program of an engine. It returns EngineNotInstalled when
+// there is none.
+func (p *Programs) Find(ctx context.Context, e *Engine) (*Program, error) {
+	path, err := p.path(e)
+	if err != nil {
+		return nil, err
+	}
+	hash, err := hashFile(path)
+	if err != nil {
+		return nil, err
+	}
+	hash += "-" + e.Name
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.known[hash]; known != nil {
+		return known, nil
+	}
+	found := p.load(hash)
+	if found == nil || found.Path != path {
+		if found, err = ask(ctx, e, path); err != nil {
+			return nil, err
+		}
+		p.store(hash, found)
+	}
+	if p.known == nil {
+		p.known = map[string]*Program{}
+	}
+	p.known[hash] = found
+	return found, nil
+}
+
+// path returns the file of an engine's program.
+func (p *Programs) path(e *Engine) (string, error) {
+	names := e.Programs
+	if given := p.Paths[e.Name]; given != "" {
+		names = []string{given}
+	}
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			if path, err = filepath.Abs(path); err == nil {
+				return path, nil
+			}
+		}
+	}
+	return "", model.Errorf(model.EngineNotInstalled, "engine", "%s is not installed: there is no %s", e.Name, strings.Join(names, ", ")).
+		WithHint("install it, or name its file to the server with --engine-path %s=FILE", e.Name)
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", path, err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(f, maxProgram)); err != nil {
+		return "", fmt.Errorf("reading %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func (p *Programs) load(hash string) *Program {
+	if p.Dir == "" {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(p.Dir, hash+".json"))
+	var out Program
+	if err != nil || len(b) > maxHelp || json.Unmarshal(b, &out) != nil {
+		return nil
+	}
+	return &out
+}
+
+func (p *Programs) store(hash string, found *Program) {
+	if p.Dir == "" {
+		return
+	}
+	if b, err := json.Marshal(found); err == nil && os.MkdirAll(p.Dir, 0o700) == nil {
+		_ = os.WriteFile(filepath.Join(p.Dir, hash+".json"), b, 0o600) // it is asked again otherwise
+	}
+}
+
+// ask runs the program for its version and its help.
+func ask(ctx context.Context, e *Engine, path string) (*Program, error) {
+	out := &Program{Path: path}
+	if len(e.VersionArgs) > 0 && e.Version != nil {
+		text, err := output(ctx, path, e.VersionArgs)
+		if err != nil {
+			return nil, model.Errorf(model.EngineNotInstalled, "engine", "%s does not run: %s", path, clip(err.Error())).WithHint("start it by hand to see why")
+		}
+		if m := e.Version.FindStringSubmatch(text); m != nil {
+			out.Version = m[1]
+		}
+	}
+	if len(e.HelpArgs) > 0 {
+		text, err := output(ctx, path, e.HelpArgs)
+		if err != nil {
+			return nil, model.Errorf(model.EngineNotInstalled, "engine", "%s does not print its options: %s", path, clip(err.Error())).WithHint("start it by hand to see why")
+		}
+		out.Options = parseHelp(text)
+	}
+	return out, nil
+}
+
+// output is what a program prints, on both of its streams.
+func output(ctx context.Context, path string, args []string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = time.Second // what it started may hold its output open
+	var b limited
+	cmd.Stdout, cmd.Stderr = &b, &b
+	if err := cmd.Run(); err != nil && b.buf.Len() == 0 {
+		return "", err
+	}
+	return b.buf.String(), nil
+}
+
+// limited keeps the first maxHelp bytes.
+type limited struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf.Write(p[:min(len(p), max(0, maxHelp-l.buf.Len()))])
+	return len(p), nil
+}
+
+// helpHead is the beginning of a help's line that lists options and what they
+// take, before their description; helpOption one of them.
+var (
+	helpHead   = regexp.MustCompile(`^(?:--?[A-Za-z][\w.-]*(?:[ =]\S+)*[,/|]?\s*)+`)
+	helpOption = regexp.MustCompile(`(?:^|[\s,\[|/(])(--?[A-Za-z][\w.-]*)`)
+)
+
+// parseHelp returns the options that a help text lists: those in lines that
+// begin with one, and in the usage of Python's argparse.
+func parseHelp(text string) map[string]bool {
+	out := map[string]bool{}
+	usage := false
+	for line := range strings.Lines(text) {
+		head := strings.TrimSpace(line)
+		switch {
+		case head == "":
+			usage = false
+		case len(head) >= 6 && strings.EqualFold(head[:6], "usage:"):
+			usage = true
+		}
+		if !usage {
+			head = helpHead.FindString(head)
+		}
+		for _, m := range helpOption.FindAllStringSubmatch(head, -1) {
+			out[strings.TrimRight(m[1], ".-")] = true
+		}
+	}
+	return out
+}
