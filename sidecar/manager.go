@@ -190,6 +190,16 @@ func (m *Manager) newSidecar(e *Engine, spec Spec) (*sidecar, error) {
 		s.discard()
 		return nil, err
 	}
+	for name, text := range spec.Files {
+		if name != filepath.Base(name) || name[0] == '.' {
+			s.discard()
+			return nil, fmt.Errorf("%q is no name of a file", name)
+		}
+		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
+			s.discard()
+			return nil, fmt.Errorf("writing a file of a sidecar: %w", err)
+		}
+	}
 	if e.KeyEnv != "" {
 		s.key = randomHex(24)
 		if err := os.WriteFile(s.path(keyFile), []byte(s.key+"\n"), 0o600); err != nil {

@@ -61,6 +61,8 @@ type Spec struct {
 	Args    []string
 	// Env are variables to set beside the few that are inherited.
 	Env map[string]string
+	// Files are what the engine reads from its working folder, by name.
+	Files map[string]string
 	// ContextTokens and Sequences are for engines that are told by message.
 	ContextTokens, Sequences int64
 	GPULayers                *int64

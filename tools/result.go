@@ -19,6 +19,9 @@ type Result struct {
 	Failed     bool
 	// Answer is the answer itself, nil when Failed.
 	Answer Answer
+
+	// question is what the client has to be asked first, nil for nothing.
+	question *question
 }
 
 // Failure is the JSON form of an error.
@@ -82,6 +85,10 @@ func sentence(s string) string {
 }
 
 func failed(err error) *Result {
+	var q *question
+	if errors.As(err, &q) {
+		return &Result{question: q, Failed: true}
+	}
 	f := failure(err)
 	raw, err := json.Marshal(f)
 	if err != nil {

@@ -58,7 +58,10 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		args = raw
 	}
 	ctx, reported := withProgress(ctx, req)
-	r := s.Call(ctx, req.Params.Name, args)
+	r := s.Call(withClient(ctx, req), req.Params.Name, args)
+	if r.question != nil {
+		return r.question.ask(), nil
+	}
 	if s.opts.Settle > 0 && reported() {
 		time.Sleep(s.opts.Settle)
 	}
@@ -99,6 +102,7 @@ func (s *Surface) Instructions() string {
 	steps := map[Toolset]string{
 		ModelSet:    "search_models finds models by name and by what they must be or fit on; lookup_model says what one is and whether its name is known.",
 		PlanSet:     "plan_memory answers \"will it fit\": give model and hardware, and engine, context_tokens and sequences when they are known; it lists what it assumed for the rest. find_fit turns the question round, compare_plans sets alternatives side by side, export_launch writes the command, and explain_memory reads the log of a start or of its failure.",
+		SidecarSet:  "list_sidecars and get_sidecar show engines that were launched here, with predicted beside measured memory; where launch_sidecar is offered it starts one when its plan fits what is free, call_sidecar asks it, stop_sidecar ends it.",
 		HardwareSet: "lookup_hardware lists accelerators by name and their memory, for plan_memory's hardware.",
 	}
 	var b strings.Builder

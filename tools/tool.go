@@ -25,6 +25,11 @@ var registry = []func(Options) Tool{
 	exportLaunch,
 	explainMemory,
 	lookupHardware,
+	launchSidecar,
+	listSidecars,
+	getSidecar,
+	callSidecar,
+	stopSidecar,
 }
 
 // Toolset groups tools that are switched on and off together.

@@ -29,7 +29,7 @@ func newSurface(t testing.TB, opts Options) *Surface {
 
 // A change of the surface is a change of these files, to be reviewed.
 func TestSnapshots(t *testing.T) {
-	defs, err := newSurface(t, Options{}).Definitions()
+	defs, err := newSurface(t, Options{AllowLaunch: true}).Definitions()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestListSize(t *testing.T) {
 }
 
 func TestMetadata(t *testing.T) {
-	s := newSurface(t, Options{})
+	s := newSurface(t, Options{AllowLaunch: true})
 	seen := map[string]bool{}
 	for _, tool := range s.Tools() {
 		if seen[tool.Name] {
@@ -119,7 +119,7 @@ func TestMetadata(t *testing.T) {
 
 // Schemas that do not compile are ignored by clients and by mcp-go.
 func TestSchemasCompile(t *testing.T) {
-	for _, tool := range newSurface(t, Options{}).Tools() {
+	for _, tool := range newSurface(t, Options{AllowLaunch: true}).Tools() {
 		for kind, s := range map[string]*schema.Schema{"input": tool.In, "output": tool.Out} {
 			raw, err := json.Marshal(s)
 			if err != nil {
@@ -189,8 +189,9 @@ func TestToolsets(t *testing.T) {
 		opts Options
 		want string
 	}{
-		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory lookup_hardware"},
-		{Options{ReadOnly: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory lookup_hardware"},
+		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory lookup_hardware list_sidecars get_sidecar"},
+		{Options{ReadOnly: true, AllowLaunch: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory lookup_hardware list_sidecars get_sidecar"},
+		{Options{Toolsets: []string{"sidecar"}, AllowLaunch: true}, "launch_sidecar list_sidecars get_sidecar call_sidecar stop_sidecar"},
 		{Options{Toolsets: []string{"plan"}}, "plan_memory find_fit compare_plans export_launch explain_memory"},
 		{Options{Toolsets: []string{"hardware", "model"}}, "lookup_model search_models lookup_hardware"},
 	} {

@@ -25,7 +25,7 @@ func oMLX() *sidecar.Engine {
 	return &sidecar.Engine{
 		Name: "omlx", Plans: "mlx", Programs: []string{"omlx"},
 		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: []string{"serve", "--help"},
-		Refused:  []string{"--mcp-config", "--api-key", "--paged-ssd-cache-dir", "--base-path"},
+		Refused:  []string{"--mcp-config", "--api-key", "--base-path"},
 		HostFlag: "--host", PortFlag: "--port", Models: "/v1/models",
 		Failures: []sidecar.Signature{mlxFailure},
 	}
