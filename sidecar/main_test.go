@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -79,6 +80,7 @@ func fake(mode string) int {
 		protocol.Serve(context.Background(), os.Stdin, os.Stdout, &backend{})
 		return 0
 	case "old-helper":
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // what it is asked does not matter
 		fmt.Println(`{"jsonrpc":"2.0","id":0,"result":{"protocol_version":"0","name":"old"}}`)
 		select {}
 	case "mute-helper":

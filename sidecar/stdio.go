@@ -16,8 +16,10 @@ type stdioTalk struct {
 	client *protocol.Client
 	ctx    context.Context
 	cancel context.CancelFunc
-	// loaded is closed when the load has ended; then failure is why not.
+	// loaded is closed when the load has ended; then ok says whether the model
+	// is there, and failure why not, nil when the helper's end will tell.
 	loaded  chan struct{}
+	ok      bool
 	failure *Failure
 	begun   bool
 }
@@ -43,7 +45,7 @@ func (t *stdioTalk) ready(context.Context) (bool, *Failure) {
 	}
 	select {
 	case <-t.loaded:
-		return t.failure == nil, t.failure
+		return t.ok, t.failure
 	case <-time.After(time.Millisecond):
 		return false, nil
 	}
@@ -61,6 +63,7 @@ func (t *stdioTalk) load() {
 		})
 	}
 	if err == nil {
+		t.ok = true
 		return
 	}
 	select {

@@ -25,6 +25,21 @@ func (i Identity) Same() bool {
 	return err == nil && i.Start != 0 && now.Start == i.Start && now.Boot == i.Boot
 }
 
+// ours returns the process as it is now. It fails unless it is the one that has
+// the identity, and runs its program or has the mark in its environment.
+func (i Identity) ours(mark string) (Identity, error) {
+	now, err := Identify(i.PID)
+	switch {
+	case err != nil:
+		return now, err
+	case now.Start != i.Start || i.Start == 0 || now.Boot != i.Boot:
+		return now, errors.New("the number is another process's now")
+	case (i.Exe == "" || now.Exe != i.Exe) && !Marked(i.PID, mark):
+		return now, errors.New("the process runs another program")
+	}
+	return now, nil
+}
+
 // Adopted is a process that an earlier run of this program started.
 type Adopted struct {
 	Identity Identity
@@ -37,15 +52,9 @@ type Adopted struct {
 // process is still the one that has the identity and runs its program, or has
 // the mark (NAME=value) in its environment.
 func Adopt(i Identity, mark string) (*Adopted, error) {
-	now, err := Identify(i.PID)
+	now, err := i.ours(mark)
 	if err != nil {
 		return nil, err
-	}
-	if now.Start != i.Start || i.Start == 0 || now.Boot != i.Boot {
-		return nil, errors.New("the number is another process's now")
-	}
-	if (i.Exe == "" || now.Exe != i.Exe) && !Marked(i.PID, mark) {
-		return nil, errors.New("the process runs another program")
 	}
 	a := &Adopted{Identity: now, mark: mark, done: make(chan struct{}), quit: make(chan struct{})}
 	go a.watch()

@@ -13,7 +13,7 @@ import (
 // number may be a stranger's. It reports whether nothing is left.
 func EndGroup(i Identity, mark string, grace time.Duration) bool {
 	gone := true
-	if i.PID > 1 && i.Same() {
+	if _, err := i.ours(mark); i.PID > 1 && err == nil {
 		g := group(i.PID)
 		g.terminate()
 		for end := time.Now().Add(grace); i.Same() && time.Now().Before(end); {
