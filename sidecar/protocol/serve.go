@@ -62,6 +62,10 @@ func (s *served) Handle(ctx context.Context, conn *jsonrpc2.Conn, r *jsonrpc2.Re
 		}
 		return
 	}
+	if r.Method == Ping { // a sign of life takes no part in the work
+		_ = conn.Reply(ctx, r.ID, Empty{}) // it may be gone
+		return
+	}
 	select {
 	case s.slots <- struct{}{}:
 	default:
@@ -136,7 +140,7 @@ func (s *served) answer(ctx context.Context, conn *jsonrpc2.Conn, method string,
 		return s.backend.Memory(ctx)
 	case Unload:
 		return Empty{}, s.backend.Unload(ctx)
-	case Ping, Shutdown:
+	case Shutdown:
 		return Empty{}, nil
 	}
 	return nil, &jsonrpc2.Error{Code: jsonrpc2.CodeMethodNotFound, Message: "there is no method " + method}

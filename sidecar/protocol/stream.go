@@ -92,10 +92,15 @@ func (s *stream) line() (b []byte, long bool, err error) {
 // bad message, so that each is read into a fresh value.
 func decode(line []byte, v any) bool {
 	var head struct {
-		Version string `json:"jsonrpc"`
+		Version string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Method  string          `json:"method"`
 	}
 	if line[0] != '{' || json.Unmarshal(line, &head) != nil || head.Version != "2.0" {
 		return false
+	}
+	if head.Method == "" && (len(head.ID) == 0 || string(head.ID) == "null") {
+		return false // the library would take it for the answer to call 0
 	}
 	fresh := reflect.New(reflect.TypeOf(v).Elem())
 	if json.Unmarshal(line, fresh.Interface()) != nil {
