@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -35,7 +36,11 @@ const (
 // the cause when its log does not tell.
 func diagnose(e *Engine, log, fallback string) *Failure {
 	lines := strings.Split(log, "\n")
-	for _, s := range append(append([]Signature{}, e.Failures...), common...) {
+	all := append(slices.Clone(e.Failures), common...)
+	// A model that could not be allocated is said to be one that could not be
+	// loaded as well.
+	slices.SortStableFunc(all, func(a, b Signature) int { return memoryFirst(a) - memoryFirst(b) })
+	for _, s := range all {
 		for i, line := range lines {
 			if !s.Pattern.MatchString(line) || i+1 < len(lines) && strings.Contains(lines[i+1], retrying) || strings.Contains(line, retrying) {
 				continue
@@ -57,6 +62,13 @@ func diagnose(e *Engine, log, fallback string) *Failure {
 		f.Lines = around(lines, len(lines)-2)
 	}
 	return f
+}
+
+func memoryFirst(s Signature) int {
+	if s.Kind == OutOfMemory {
+		return 0
+	}
+	return 1
 }
 
 // around returns the line at i, and of those before and after it the ones that

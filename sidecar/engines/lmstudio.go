@@ -17,7 +17,7 @@ func lmStudio(url string) *sidecar.Engine {
 		Name: "lmstudio", Plans: "lmstudio", Models: "/v1/models", Daemon: lmStudioDaemon{api{strings.TrimSuffix(url, "/")}},
 		Failures: []sidecar.Signature{
 			sign(sidecar.OutOfMemory, "", `insufficient system resources|not enough memory`),
-			sign(sidecar.BadModel, "", `model_not_found|model .* not found|failed to load model`),
+			sign(sidecar.BadModel, "", `model_not_found|model.* not found|failed to load model`),
 		},
 	}
 }

@@ -18,7 +18,7 @@ func ollama(url string) *sidecar.Engine {
 		Name: "ollama", Plans: "ollama", Models: "/v1/models", Daemon: ollamaDaemon{api{strings.TrimSuffix(url, "/")}},
 		Failures: []sidecar.Signature{
 			sign(sidecar.OutOfMemory, "", `model requires more system memory|requires more system memory`),
-			sign(sidecar.BadModel, "", `model .* not found`),
+			sign(sidecar.BadModel, "", `model.* not found`),
 		},
 	}
 }
