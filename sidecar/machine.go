@@ -101,10 +101,16 @@ func (s *sidecar) status() *Status {
 	st := s.st
 	s.mu.Unlock()
 	st.Predicted, st.Measured = slices.Clone(st.Predicted), slices.Clone(st.Measured)
+	return &st
+}
+
+// observed is the status with what has to be looked for.
+func (s *sidecar) observed() *Status {
+	st := s.status()
 	if !st.State.Over() {
 		st.Resident = resident(st.PID)
 	}
-	return &st
+	return st
 }
 
 func (s *sidecar) resident() int64 {
@@ -296,12 +302,14 @@ func (s *sidecar) start() (unit, *Failure) {
 const (
 	firstPoll   = 2 * time.Millisecond
 	slowestPoll = 250 * time.Millisecond
+	// lookEvery is how often a start's progress is looked at.
+	lookEvery = time.Second
 )
 
 // awaitReady returns nil when the unit serves or the sidecar shall end.
 func (s *sidecar) awaitReady(u unit) *Failure {
-	last, at := u.progress(), time.Now()
-	for poll := firstPoll; ; poll = min(poll*3/2, slowestPoll) {
+	last, at, looked := int64(-1), time.Now(), time.Now()
+	for poll := firstPoll; ; poll = min(poll*5/4, slowestPoll) {
 		ok, f := u.ready(s.ctx)
 		if ok || f != nil || s.ctx.Err() != nil {
 			return f
@@ -316,8 +324,12 @@ func (s *sidecar) awaitReady(u unit) *Failure {
 			t.Stop()
 			return diagnose(s.engine, s.settledLog(u), "it ended before it was ready: "+u.how())
 		}
+		if time.Since(looked) < min(lookEvery, s.spec.Stall/4) {
+			continue // looking costs more than asking
+		}
+		looked = time.Now()
 		if n := u.progress(); n != last {
-			last, at = n, time.Now()
+			last, at = n, looked
 		} else if time.Since(at) > s.spec.Stall {
 			f := diagnose(s.engine, s.log.Text(), "")
 			return &Failure{Kind: Stalled, Cause: fmt.Sprintf("no progress for %s while starting", s.spec.Stall), Lines: f.Lines, Permanent: true}
@@ -432,7 +444,9 @@ func (s *sidecar) measured(u unit, took time.Duration) {
 		s.st.Version = r.Version
 	}
 	s.mu.Unlock()
-	s.record("measurement", map[string]any{"predicted": s.spec.Predicted, "measured": r.Measured, "resident_bytes": s.resident()})
+	if s.m.opts.Recorder != nil {
+		s.record("measurement", map[string]any{"predicted": s.spec.Predicted, "measured": r.Measured, "resident_bytes": s.resident()})
+	}
 	s.record("timing", map[string]any{"what": "start", "milliseconds": took.Milliseconds()})
 }
 

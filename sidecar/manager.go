@@ -224,7 +224,7 @@ func (m *Manager) List() []*Status {
 	defer m.mu.Unlock()
 	out := make([]*Status, 0, len(m.order))
 	for _, id := range slices.Backward(m.order) {
-		out = append(out, m.sidecars[id].status())
+		out = append(out, m.sidecars[id].observed())
 	}
 	return out
 }
@@ -255,7 +255,7 @@ func (m *Manager) Get(ref string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.status(), nil
+	return s.observed(), nil
 }
 
 // LogText returns what is kept of a sidecar's output: its beginning and end.
