@@ -3,9 +3,11 @@ package sidecar
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -90,7 +92,26 @@ func (m *Manager) adoptAll() {
 				m.adopt(f.Name())
 			}
 		}
+		m.settleAdopted()
 	})
+}
+
+// settleAdopted waits a little for those that were adopted: they are ready
+// mostly, and only have to say so.
+func (m *Manager) settleAdopted() {
+	m.mu.Lock()
+	all := slices.Collect(maps.Values(m.sidecars))
+	m.mu.Unlock()
+	enough := time.After(2 * time.Second)
+	for _, s := range all {
+		for changed, state := s.watch(); state == Starting; changed, state = s.watch() {
+			select {
+			case <-changed:
+			case <-enough:
+				return
+			}
+		}
+	}
 }
 
 // adopt takes over one folder, unless another server has it.
