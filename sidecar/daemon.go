@@ -3,7 +3,6 @@ package sidecar
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -30,8 +29,7 @@ const watchEvery = 5 * time.Second
 func startDaemon(s *sidecar) *loaded {
 	d := s.engine.Daemon
 	u := &loaded{s: s, d: d, began: time.Now(), loading: make(chan struct{}), gone: make(chan struct{})}
-	var dial net.Dialer
-	transport := &http.Transport{DialContext: dial.DialContext, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second}
+	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
 	u.talk = &webTalk{e: s.engine, transport: transport, client: &http.Client{Transport: transport}, base: strings.TrimSuffix(d.URL(), "/v1"), model: s.spec.Model}
 	ctx, cancel := context.WithCancel(context.Background())
 	u.cancel = cancel

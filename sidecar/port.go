@@ -49,10 +49,3 @@ func (p *ports) release(n int) {
 	defer p.mu.Unlock()
 	delete(p.taken, n)
 }
-
-// inUse is how many ports are reserved.
-func (p *ports) inUse() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.taken)
-}

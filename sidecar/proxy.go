@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"strconv"
 	"time"
 )
 
@@ -21,13 +22,27 @@ type proxy struct {
 	done      chan struct{}
 }
 
-// overSocket is a transport to a UNIX socket.
+// transport is one to an engine. Connections are not kept: engines close idle
+// ones at times of their own, and a call that meets that is lost, since it is
+// not for us to send it twice.
+func transport(dial func(ctx context.Context) (net.Conn, error)) *http.Transport {
+	return &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DisableKeepAlives: true, DisableCompression: true,
+	}
+}
+
+// overSocket is a transport to a UNIX socket, overPort one to a port of this
+// machine.
 func overSocket(path string) *http.Transport {
 	var d net.Dialer
-	return &http.Transport{
-		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
-		MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
-	}
+	return transport(func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "unix", path) })
+}
+
+func overPort(port int) *http.Transport {
+	var d net.Dialer
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return transport(func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) })
 }
 
 func newProxy(socket string) (*proxy, error) {

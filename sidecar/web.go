@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -38,9 +37,7 @@ func newWebTalk(c *child) *webTalk {
 	if c.socket != "" {
 		t.transport, t.base = overSocket(c.socket), "http://sidecar"
 	} else {
-		var d net.Dialer
-		t.transport = &http.Transport{DialContext: d.DialContext, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second, DisableCompression: true}
-		t.base = "http://127.0.0.1:" + strconv.Itoa(c.port)
+		t.transport, t.base = overPort(c.port), "http://127.0.0.1:"+strconv.Itoa(c.port)
 	}
 	// A server that sends elsewhere is not the one that was started.
 	t.client = &http.Client{Transport: t.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
