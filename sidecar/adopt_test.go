@@ -142,7 +142,7 @@ func TestAdoptedEnds(t *testing.T) {
 		t.Error("a call that crashed it was answered")
 	}
 	eventually(t, "its end", func() bool { st, err := m.Get(id); return err == nil && st.State.Over() })
-	if st, err := m.Get(id); err != nil || st.State != sidecar.Failed {
+	if st, err := m.Get(id); err != nil || st.State != sidecar.Failed || !strings.Contains(st.Reason, "while it was ready") {
 		t.Errorf("%v: %+v", err, st)
 	}
 }

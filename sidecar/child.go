@@ -215,8 +215,8 @@ func (c *child) usage() map[string]any {
 }
 
 func (c *child) progress() int64 {
-	_, read := proc.Usage(c.ident.PID)
-	return c.s.log.Written() + read
+	_, moved := proc.Usage(c.ident.PID)
+	return c.s.log.Written() + moved
 }
 
 func (c *child) describe(st *Status) {

@@ -163,10 +163,11 @@ func (s *sidecar) isLeaving() bool {
 func (s *sidecar) run(adopted unit) {
 	defer close(s.finished)
 	const portTries = 3
+	// How one that was adopted was started is not known.
+	once := adopted != nil
 	for try := 0; ; try++ {
 		began := time.Now()
 		readyAt, f := s.attempt(adopted)
-		adopted = nil
 		if s.ctx.Err() != nil {
 			s.close(Stopped, context.Cause(s.ctx).Error(), nil)
 			return
@@ -176,7 +177,9 @@ func (s *sidecar) run(adopted unit) {
 			return
 		}
 		pause, more := time.Duration(0), f.Kind == PortInUse && try+1 < portTries
-		if !more {
+		if once {
+			more = false
+		} else if !more {
 			pause, more = s.again.next(f, !readyAt.IsZero(), time.Since(readyAt), time.Now())
 		}
 		s.m.opts.Log.Warn("a sidecar failed", "id", s.id, "kind", f.Kind, "cause", f.Cause, "after", time.Since(began), "again", more)

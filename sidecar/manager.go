@@ -38,6 +38,12 @@ type Options struct {
 	Log  *slog.Logger
 }
 
+// How long a start may show no progress.
+const (
+	stall       = 5 * time.Minute
+	daemonStall = 30 * time.Minute
+)
+
 // maxRunning bounds the sidecars that run at once.
 const maxRunning = 256
 
@@ -176,8 +182,12 @@ func (m *Manager) newSidecar(e *Engine, spec Spec) (*sidecar, error) {
 	if spec.Lifetime == "" {
 		spec.Lifetime = Session
 	}
-	if spec.Stall <= 0 {
-		spec.Stall = 5 * time.Minute
+	switch {
+	case spec.Stall > 0:
+	case e.Daemon != nil:
+		spec.Stall = daemonStall // daemons do not say how far they are
+	default:
+		spec.Stall = stall
 	}
 	if err := e.checkArgs(spec.Args, nil); err != nil {
 		return nil, err

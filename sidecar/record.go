@@ -135,7 +135,7 @@ func (m *Manager) adopt(id string) {
 		return
 	}
 	s.engine, s.spec = e, Spec{
-		Name: r.Name, Engine: r.Engine, Version: r.Release, Model: r.Model, Lifetime: r.Lifetime, TTL: r.TTL, Stall: 5 * time.Minute,
+		Name: r.Name, Engine: r.Engine, Version: r.Release, Model: r.Model, Lifetime: r.Lifetime, TTL: r.TTL, Stall: stall,
 		Predicted: r.Predicted, Reserve: r.Reserve,
 	}
 	s.st.Name, s.st.Engine, s.st.Version, s.st.Model, s.st.Lifetime = r.Name, e.Name, r.Release, r.Model, r.Lifetime

@@ -78,7 +78,11 @@ func (q SidecarLaunch) spec(ctx context.Context, opts Options, found *lookup.Res
 	if err != nil {
 		return out, err
 	}
-	out.Program, out.Version, out.Env, out.Files = p.Path, p.Version, c.Env, c.Files
+	out.Program, out.Version, out.Env, out.Files = p.Path, p.Version, map[string]string{}, c.Files
+	maps.Copy(out.Env, c.Env)
+	if opts.Offline || fromDisk(found) {
+		out.Env["HF_HUB_OFFLINE"] = "1"
+	}
 	out.Args, err = e.WithOwnArgs(c.Argv[1:], p.Options)
 	return out, err
 }

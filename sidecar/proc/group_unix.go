@@ -13,7 +13,7 @@ import (
 // while anything is in the group.
 type group int
 
-func newGroup(p *os.Process) group { return group(p.Pid) }
+func newGroup(p *os.Process, _ bool) group { return group(p.Pid) }
 
 func (g group) terminate() { _ = syscall.Kill(-int(g), syscall.SIGTERM) } // it may have ended
 func (g group) kill()      { _ = syscall.Kill(-int(g), syscall.SIGKILL) } // it may have ended

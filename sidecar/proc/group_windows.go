@@ -16,8 +16,11 @@ type group struct {
 	process *os.Process
 }
 
-func newGroup(p *os.Process) group {
+func newGroup(p *os.Process, detached bool) group {
 	g := group{process: p}
+	if detached {
+		return g // it has to outlive our handles
+	}
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return g

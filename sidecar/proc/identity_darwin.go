@@ -49,4 +49,4 @@ func Marked(int, string) bool { return false }
 func AllMarked(string) []int { return nil }
 
 // Usage is not known here.
-func Usage(int) (resident, read int64) { return 0, 0 }
+func Usage(int) (resident, moved int64) { return 0, 0 }

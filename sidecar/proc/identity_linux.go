@@ -120,16 +120,16 @@ func Marked(pid int, mark string) bool {
 	return false
 }
 
-// Usage is what a group has used so far: resident memory and bytes read from
-// storage.
-func Usage(pgid int) (resident, read int64) {
+// Usage is what a group has used so far: resident memory, and bytes that it
+// read from and wrote to storage.
+func Usage(pgid int) (resident, moved int64) {
 	pids, _ := Members(pgid)
 	for _, pid := range pids {
 		base := "/proc/" + strconv.Itoa(pid)
 		resident += field(base+"/status", "VmRSS:") << 10
-		read += field(base+"/io", "read_bytes:")
+		moved += field(base+"/io", "read_bytes:") + field(base+"/io", "write_bytes:")
 	}
-	return resident, read
+	return resident, moved
 }
 
 // field returns the number after a name at the beginning of a line.

@@ -116,7 +116,7 @@ func (s *Starter) Start(spec Spec) (*Process, error) {
 		p.closePipes()
 		return nil, fmt.Errorf("starting %s: %w", spec.Path, err)
 	}
-	p.kin = newGroup(p.cmd.Process)
+	p.kin = newGroup(p.cmd.Process, spec.Detached)
 	p.Identity, err = Identify(p.cmd.Process.Pid)
 	if err != nil { // where processes cannot be identified, the number has to do
 		p.Identity = Identity{PID: p.cmd.Process.Pid}
