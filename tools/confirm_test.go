@@ -86,6 +86,7 @@ func TestConfirmation(t *testing.T) {
 	if started.Result.IsError || !strings.Contains(string(started.Result.StructuredContent), `"failed"`) {
 		t.Errorf("agreed: %s", started.Result.StructuredContent)
 	}
+	resources(t, srv, started.Result.StructuredContent)
 	other := map[string]any{"model": path, "context_tokens": 1024}
 	for name, c := range map[string]struct {
 		args map[string]any
@@ -102,6 +103,28 @@ func TestConfirmation(t *testing.T) {
 		r := modern(t, srv, c.args, c.more)
 		if !r.Result.IsError || !strings.Contains(string(r.Result.StructuredContent), `"denied"`) {
 			t.Errorf("%s: %+v %s", name, r.Result.ResultType, r.Result.StructuredContent)
+		}
+	}
+}
+
+// resources reads the status and the log of the sidecar that was launched, and
+// addresses that are none.
+func resources(t *testing.T, srv *server.MCPServer, launched json.RawMessage) {
+	t.Helper()
+	var info SidecarInfo
+	if err := json.Unmarshal(launched, &info); err != nil {
+		t.Fatal(err)
+	}
+	base := "hwledger://sidecars/" + info.ID
+	for uri, want := range map[string]string{
+		base: info.ID, base + "/log": `"mimeType":"text/plain"`, base + "/key": `"error"`, base + "/../log": `"error"`, "hwledger://sidecars/none": `"error"`,
+	} {
+		raw, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": map[string]any{"uri": uri}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if raw, err = json.Marshal(srv.HandleMessage(t.Context(), raw)); err != nil || !strings.Contains(string(raw), want) {
+			t.Errorf("%s: %v: %s", uri, err, raw)
 		}
 	}
 }

@@ -32,6 +32,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		offered[i] = server.ServerTool{Tool: d, Handler: s.handle}
 	}
 	srv.AddTools(offered...)
+	s.addSidecarResources(srv)
 	return srv, nil
 }
 

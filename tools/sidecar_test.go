@@ -114,6 +114,15 @@ func TestSidecarTools(t *testing.T) {
 	if r := ask(t, s, "get_sidecar", map[string]any{"id": "tiny", "log_lines": 5}); r.Failed || len(r.Answer.(*SidecarInfo).LogTail) != 5 || r.Answer.(*SidecarInfo).About.Resident == 0 {
 		t.Errorf("%s %s", r.Text, r.Structured)
 	}
+	if r := ask(t, s, "explain_memory", map[string]any{"sidecar": "tiny"}); r.Failed || r.Answer.(*Explanation).Failure != nil || r.Answer.(*Explanation).Settings.Sequences != 3 {
+		t.Errorf("explained: %s", r.Text)
+	} else {
+		for _, d := range r.Answer.(*Explanation).Differences {
+			if d.Within == nil || !*d.Within {
+				t.Errorf("explained: %s is %d: %s", d.Name, d.Actual, r.Text)
+			}
+		}
+	}
 	r = ask(t, s, "call_sidecar", map[string]any{"id": "tiny", "prompt": "hello", "max_tokens": 4, "temperature": 0})
 	if r.Failed || r.Answer.(*CallAnswer).Usage.CompletionTokens != 4 || r.Answer.(*CallAnswer).Timings.PerSecond <= 0 {
 		t.Errorf("%s %s", r.Text, r.Structured)
