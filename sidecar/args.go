@@ -24,8 +24,11 @@ func option(word string) string {
 // checkArgs refuses options that are never passed, and those that the program
 // does not accept; accepted is nil when that is not known.
 func (e *Engine) checkArgs(args []string, accepted map[string]bool) error {
-	for _, w := range args {
+	for i, w := range args {
 		name := option(w)
+		if i < len(e.Lead) && w == e.Lead[i] {
+			continue
+		}
 		switch {
 		case strings.ContainsAny(w, "\x00\n\r"):
 			return model.Errorf(model.InvalidArgument, "", "a word of the command has control characters")

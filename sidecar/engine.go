@@ -15,8 +15,11 @@ type Engine struct {
 	// VersionArgs make it print its version, which Version finds.
 	VersionArgs []string
 	Version     *regexp.Regexp
-	// HelpArgs make it print its options; without them options are not checked.
-	HelpArgs []string
+	// HelpArgs make it print its options, each in another way; the next is tried
+	// when one gives few. Without them options are not checked.
+	HelpArgs [][]string
+	// Lead are the first of its arguments, which are no options of its own.
+	Lead []string
 	// Refused are options that are never passed, whoever asks: they read or
 	// write files of the caller's choice, run code, or open the server.
 	Refused []string

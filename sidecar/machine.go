@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"hwledger/calc/model"
 	"hwledger/sidecar/logs"
 )
 
@@ -207,8 +205,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// close gives up what the sidecar held and enters its last state. One that was
-// left running keeps its files for who adopts it.
+// close gives up what the sidecar held and enters its last state. One that
+// still runs keeps its files for who adopts or ends it.
 func (s *sidecar) close(to State, reason string, f *Failure) {
 	s.mu.Lock()
 	left, stuck := s.leaving, s.st.Reason == leftOver
@@ -216,7 +214,7 @@ func (s *sidecar) close(to State, reason string, f *Failure) {
 	if stuck {
 		to, reason = Failed, leftOver
 	}
-	if left {
+	if left || stuck { // the next run looks after it
 		_ = s.lock.Unlock() // it ends with this process
 	} else {
 		s.discard()
@@ -237,228 +235,6 @@ func (s *sidecar) discard() {
 	if err := os.RemoveAll(s.dir); err != nil {
 		s.m.opts.Log.Warn("the files of a sidecar stay", "id", s.id, "error", err)
 	}
-}
-
-// attempt starts the engine and stays with it to its end. It returns when it
-// was ready, zero for never, and why it failed; nil when it was ended for
-// being idle, or on request.
-func (s *sidecar) attempt(u unit) (time.Time, *Failure) {
-	began := time.Now()
-	if u == nil {
-		var f *Failure
-		if u, f = s.start(); f != nil {
-			return time.Time{}, f
-		}
-	}
-	s.set(Starting, "loading", func(st *Status) { u.describe(st) })
-	f := s.awaitReady(u)
-	if f == nil && s.ctx.Err() == nil {
-		at := time.Now()
-		f = s.serve(u, began)
-		return at, s.finish(u, f)
-	}
-	return time.Time{}, s.finish(u, f)
-}
-
-// finish ends the unit and records how it went.
-func (s *sidecar) finish(u unit, f *Failure) *Failure {
-	if s.isLeaving() {
-		u.leave()
-		return f
-	}
-	reason := "idle"
-	switch {
-	case f != nil:
-		reason = f.Cause
-	case s.ctx.Err() != nil:
-		reason = context.Cause(s.ctx).Error()
-	}
-	s.set(Stopping, reason, nil)
-	if !u.stop(s.m.opts.Grace) {
-		s.set(Stopping, leftOver, nil)
-	}
-	payload := u.usage()
-	payload["reason"], payload["how"] = reason, u.how()
-	if f != nil {
-		payload["kind"], payload["lines"] = f.Kind, f.Lines
-	}
-	s.record("exit", payload)
-	return f
-}
-
-// start makes a unit of the engine's kind.
-func (s *sidecar) start() (unit, *Failure) {
-	if s.engine.Daemon != nil {
-		return startDaemon(s), nil
-	}
-	u, err := startChild(s)
-	if err != nil {
-		f := diagnose(s.engine, err.Error(), err.Error())
-		f.Permanent = true
-		return nil, f
-	}
-	return u, nil
-}
-
-// Polling for readiness begins fast, for engines that start at once, and grows
-// slow, for those that load for minutes.
-const (
-	firstPoll   = 2 * time.Millisecond
-	slowestPoll = 250 * time.Millisecond
-	// lookEvery is how often a start's progress is looked at.
-	lookEvery = time.Second
-)
-
-// awaitReady returns nil when the unit serves or the sidecar shall end.
-func (s *sidecar) awaitReady(u unit) *Failure {
-	last, at, looked := int64(-1), time.Now(), time.Now()
-	for poll := firstPoll; ; poll = min(poll*5/4, slowestPoll) {
-		ok, f := u.ready(s.ctx)
-		if ok || f != nil || s.ctx.Err() != nil {
-			return f
-		}
-		t := time.NewTimer(poll)
-		select {
-		case <-t.C:
-		case <-s.ctx.Done():
-			t.Stop()
-			return nil
-		case <-u.done():
-			t.Stop()
-			return diagnose(s.engine, s.settledLog(u), "it ended before it was ready: "+u.how())
-		}
-		if time.Since(looked) < min(lookEvery, s.spec.Stall/4) {
-			continue // looking costs more than asking
-		}
-		looked = time.Now()
-		if n := u.progress(); n != last {
-			last, at = n, looked
-		} else if time.Since(at) > s.spec.Stall {
-			f := diagnose(s.engine, s.log.Text(), "")
-			return &Failure{Kind: Stalled, Cause: fmt.Sprintf("no progress for %s while starting", s.spec.Stall), Lines: f.Lines, Permanent: true}
-		}
-	}
-}
-
-// settledLog is the log when all of it has come.
-func (s *sidecar) settledLog(u unit) string {
-	if c, ok := u.(interface{ drain() }); ok {
-		c.drain()
-	}
-	return s.log.Text()
-}
-
-// lastWords is how much of the log can tell why a sidecar ended that was
-// ready: what it printed at its start was no failure.
-const lastWords = 8 << 10
-
-// serve enters ready and stays until the unit fails, is idle for too long
-// (nil), or the sidecar shall end (nil).
-func (s *sidecar) serve(u unit, began time.Time) *Failure {
-	s.measured(u, time.Since(began))
-	s.mu.Lock()
-	s.unit = u
-	s.mu.Unlock()
-	s.set(Ready, "", func(st *Status) { st.Took, st.LastUsed = time.Since(began), time.Now() })
-	defer func() {
-		s.mu.Lock()
-		s.unit = nil
-		s.mu.Unlock()
-	}()
-	ttl := time.NewTimer(time.Hour)
-	defer ttl.Stop()
-	for {
-		if s.spec.TTL > 0 {
-			left, over := s.idleFor()
-			if over {
-				return nil
-			}
-			ttl.Reset(left)
-		}
-		select {
-		case <-u.done():
-			log := s.settledLog(u)
-			return diagnose(s.engine, log[max(0, len(log)-lastWords):], "it ended while it was ready: "+u.how())
-		case <-s.ctx.Done():
-			return nil
-		case <-ttl.C:
-		case <-s.idle:
-		}
-	}
-}
-
-// idleFor returns how long the sidecar may still be idle. When the time is
-// over it takes it out of service in the same step, so that no call begins
-// that would be cut off.
-func (s *sidecar) idleFor() (left time.Duration, over bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.st.Calls > 0 {
-		return s.spec.TTL, false
-	}
-	if left = s.spec.TTL - time.Since(s.st.LastUsed); left > 0 {
-		return left, false
-	}
-	s.unit = nil
-	return 0, true
-}
-
-// acquire returns the unit for a call; release gives it back.
-func (s *sidecar) acquire() (unit, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.unit == nil || s.st.State != Ready {
-		e := model.Errorf(model.NotReady, "id", "the sidecar is %s", s.st.State)
-		if s.st.Reason != "" {
-			e.Message += ": " + s.st.Reason
-		}
-		if s.st.State == Starting {
-			return nil, e.WithHint("ask get_sidecar until it is ready")
-		}
-		return nil, e.WithHint("launch_sidecar starts one")
-	}
-	s.st.Calls++
-	return s.unit, nil
-}
-
-func (s *sidecar) release() {
-	s.mu.Lock()
-	s.st.Calls--
-	s.st.LastUsed = time.Now()
-	s.mu.Unlock()
-	select {
-	case s.idle <- struct{}{}:
-	default:
-	}
-}
-
-// measured reads what the engine took, and records it beside the prediction.
-func (s *sidecar) measured(u unit, took time.Duration) {
-	r := Reading{}
-	if s.m.opts.Reader != nil {
-		r = s.m.opts.Reader.Read(s.engine.Plans, s.settled(u))
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
-	defer cancel()
-	r.Measured = append(r.Measured, u.measure(ctx)...)
-	s.mu.Lock()
-	s.st.Measured = r.Measured
-	if s.st.Version == "" {
-		s.st.Version = r.Version
-	}
-	s.mu.Unlock()
-	if s.m.opts.Recorder != nil {
-		s.record("measurement", map[string]any{"predicted": s.spec.Predicted, "measured": r.Measured, "resident_bytes": s.resident()})
-	}
-	s.record("timing", map[string]any{"what": "start", "milliseconds": took.Milliseconds()})
-}
-
-// settled is the log up to now: a file is read to its end first.
-func (s *sidecar) settled(u unit) string {
-	if c, ok := u.(interface{ sync() }); ok {
-		c.sync()
-	}
-	return s.log.Text()
 }
 
 // record tells the recorder. A ledger that cannot be written does not stop an

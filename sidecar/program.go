@@ -141,15 +141,26 @@ func ask(ctx context.Context, e *Engine, path string) (*Program, error) {
 			out.Version = m[1]
 		}
 	}
-	if len(e.HelpArgs) > 0 {
-		text, err := output(ctx, path, e.HelpArgs)
+	for _, args := range e.HelpArgs {
+		text, err := output(ctx, path, args)
 		if err != nil {
 			return nil, model.Errorf(model.EngineNotInstalled, "engine", "%s does not print its options: %s", path, clip(err.Error())).WithHint("start it by hand to see why")
 		}
-		out.Options = parseHelp(text)
+		if options := parseHelp(text); len(options) > len(out.Options) {
+			out.Options = options
+		}
+		if len(out.Options) >= fewOptions {
+			break
+		}
+	}
+	if len(e.HelpArgs) > 0 && len(out.Options) == 0 {
+		return nil, model.Errorf(model.EngineNotInstalled, "engine", "%s lists no options in its help", path).WithHint("start it by hand to see why")
 	}
 	return out, nil
 }
+
+// fewOptions are fewer than any server has.
+const fewOptions = 10
 
 // output is what a program prints, on both of its streams.
 func output(ctx context.Context, path string, args []string) (string, error) {

@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,6 +79,13 @@ func TestEngines(t *testing.T) {
 		accepted := map[string]bool{}
 		for _, a := range e.Args {
 			accepted[a[0]] = true
+		}
+		lead := append(slices.Clone(e.Lead), "value")
+		if _, err := e.WithOwnArgs(lead, accepted); err != nil {
+			t.Errorf("%s: %v", e.Name, err)
+		}
+		if _, err := e.WithOwnArgs([]string{"--not-in-its-help"}, accepted); err == nil {
+			t.Errorf("%s takes an option that it does not know", e.Name)
 		}
 		if args, err := e.WithOwnArgs(nil, accepted); err != nil || len(args) < len(e.Args) {
 			t.Errorf("%s: %v %v", e.Name, args, err)

@@ -12,7 +12,7 @@ func llamaServer() *sidecar.Engine {
 	return &sidecar.Engine{
 		Name: "llama-server", Plans: "llama.cpp", Programs: []string{"llama-server"},
 		VersionArgs: []string{"--version"}, Version: regexp.MustCompile(`version:\s*(\S+)`),
-		HelpArgs: []string{"--help"},
+		HelpArgs: [][]string{{"--help"}},
 		Refused: []string{
 			"--tools", "--tools-runtime", "--mcp-servers-config", "--mcp-servers-json", "--agent", "-ag", "--ui-mcp-proxy", "--webui-mcp-proxy",
 			"--path", "--log-file", "--slot-save-path", "--chat-template-file", "--grammar-file", "--json-schema-file", "-jf", "--media-path",

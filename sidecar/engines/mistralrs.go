@@ -9,7 +9,7 @@ import (
 func mistralRS() *sidecar.Engine {
 	return &sidecar.Engine{
 		Name: "mistralrs", Plans: "mistral.rs", Programs: []string{"mistralrs", "mistralrs-server"},
-		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: []string{"serve", "--help"},
+		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: [][]string{{"serve", "--help"}},
 		Refused: []string{
 			"--mcp-config", "--mcp-port", "--log", "-l", "--token-source", "--chat-template", "-j", "--jinja-explicit", "--topology", "--write-uqff",
 			"--from-uqff", "--enable-search", "--search-embedding-model", "--tokenizer-json", "--code-execution",

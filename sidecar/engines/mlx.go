@@ -11,7 +11,7 @@ var mlxFailure = sign(sidecar.OutOfMemory, "Metal had no memory left", `\[METAL\
 // request for it.
 func mlxLM() *sidecar.Engine {
 	return &sidecar.Engine{
-		Name: "mlx_lm.server", Plans: "mlx", Programs: []string{"mlx_lm.server"}, HelpArgs: []string{"--help"},
+		Name: "mlx_lm.server", Plans: "mlx", Programs: []string{"mlx_lm.server"}, HelpArgs: [][]string{{"--help"}},
 		Refused:  []string{"--trust-remote-code", "--chat-template", "--adapter-path", "--allowed-origins", "--use-default-chat-template", "--draft-model"},
 		HostFlag: "--host", PortFlag: "--port",
 		Health: "/health", Models: "/v1/models",
@@ -24,7 +24,7 @@ func mlxLM() *sidecar.Engine {
 func oMLX() *sidecar.Engine {
 	return &sidecar.Engine{
 		Name: "omlx", Plans: "mlx", Programs: []string{"omlx"},
-		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: []string{"serve", "--help"},
+		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: [][]string{{"serve", "--help"}},
 		Refused:  []string{"--mcp-config", "--api-key", "--base-path"},
 		HostFlag: "--host", PortFlag: "--port", Models: "/v1/models",
 		Failures: []sidecar.Signature{mlxFailure},

@@ -11,7 +11,8 @@ func sglang() *sidecar.Engine {
 	return &sidecar.Engine{
 		Name: "sglang", Plans: "sglang", Programs: []string{"python3", "python"},
 		VersionArgs: []string{"-c", "import sglang; print(sglang.__version__)"}, Version: numbered,
-		HelpArgs: []string{"-m", "sglang.launch_server", "--help"},
+		Lead:     []string{"-m", "sglang.launch_server"},
+		HelpArgs: [][]string{{"-m", "sglang.launch_server", "--help"}},
 		Refused: []string{
 			"--trust-remote-code", "--api-key", "--admin-api-key", "--chat-template", "--tokenizer-path", "--download-dir", "--log-requests", "--file-storage-path",
 			"--custom-sigquit-handler", "--enable-custom-logit-processor", "--crash-dump-folder", "--config", "--lora-paths", "-c",

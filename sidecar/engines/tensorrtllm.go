@@ -8,7 +8,7 @@ import (
 func tensorrtLLM() *sidecar.Engine {
 	return &sidecar.Engine{
 		Name: "trtllm-serve", Plans: "tensorrt-llm", Programs: []string{"trtllm-serve"},
-		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: []string{"--help"},
+		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: [][]string{{"serve", "--help"}, {"--help"}},
 		Refused:  []string{"--trust_remote_code", "--extra_llm_api_options", "--metadata_server_config_file", "--server_role", "--tokenizer"},
 		HostFlag: "--host", PortFlag: "--port",
 		Health: "/health", Models: "/v1/models",

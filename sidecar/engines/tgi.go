@@ -9,7 +9,7 @@ import (
 func tgi() *sidecar.Engine {
 	return &sidecar.Engine{
 		Name: "tgi", Plans: "tgi", Programs: []string{"text-generation-launcher"},
-		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: []string{"--help"},
+		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: [][]string{{"--help"}},
 		Refused: []string{
 			"--trust-remote-code", "--api-key", "--huggingface-hub-cache", "--weights-cache-override", "--tokenizer-config-path", "--shard-uds-path",
 			"--otlp-endpoint", "--cors-allow-origin", "--lora-adapters", "--env",

@@ -10,7 +10,7 @@ import (
 func vllm() *sidecar.Engine {
 	return &sidecar.Engine{
 		Name: "vllm", Plans: "vllm", Programs: []string{"vllm"},
-		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: []string{"serve", "--help=all"},
+		VersionArgs: []string{"--version"}, Version: numbered, HelpArgs: [][]string{{"serve", "--help=all"}, {"serve", "--help"}},
 		Refused: []string{
 			"--trust-remote-code", "--api-key", "--chat-template", "--tool-parser-plugin", "--reasoning-parser-plugin", "--middleware", "--allowed-local-media-path",
 			"--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--download-dir", "--config", "--log-config-file", "--logits-processors", "--worker-cls",
