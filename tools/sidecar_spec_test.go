@@ -1,0 +1,85 @@
+package tools
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"hwledger/calc"
+	"hwledger/calc/engine"
+	"hwledger/calc/lookup"
+	"hwledger/sidecar"
+	"hwledger/sidecar/engines"
+)
+
+// acceptedBy reads the options that each engine's server accepts.
+func acceptedBy(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	raw, err := os.ReadFile("../testdata/launch_options.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]map[string]bool{}
+	name := ""
+	for _, line := range strings.Split(string(raw), "\n") {
+		switch {
+		case line == "", strings.HasPrefix(line, "#"):
+		case !strings.HasPrefix(line, "-"):
+			name = line
+			out[name] = map[string]bool{}
+		default:
+			for _, o := range strings.Fields(line) {
+				out[name][strings.TrimSuffix(o, "=")] = true
+			}
+		}
+	}
+	return out
+}
+
+// The command that is planned for an engine is one that its adapter runs: it
+// is known by its program, and none of its options is refused.
+func TestPlannedCommandsAreTaken(t *testing.T) {
+	accepted := acceptedBy(t)
+	s := &Sidecars{Manager: sidecar.New(sidecar.Options{Dir: t.TempDir(), Engines: engines.All(engines.Config{})})}
+	found, err := lookup.Resolve(t.Context(), lookup.Request{Ref: "catalog:Qwen/Qwen3-8B", Offline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		engine, hardware, adapter string
+		flags                     engine.Flags
+	}{
+		{"llama.cpp", "RTX 4090", "llama-server", nil}, {"vllm", "H100", "vllm", nil}, {"sglang", "H100", "sglang", nil}, {"tgi", "H100", "tgi", nil},
+		{"tensorrt-llm", "H100", "trtllm-serve", nil}, {"mistral.rs", "RTX 4090", "mistralrs", nil},
+		{"mlx", "M3 Max 64GB", "mlx_lm.server", nil}, {"mlx", "M3 Max 64GB", "omlx", engine.Flags{"server": "omlx"}},
+	} {
+		hw, err := (&Hardware{Text: c.hardware}).resolve()
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := calc.Request{Model: found.Model, Engine: c.engine, Hardware: hw, Load: engine.Load{ContextTokens: 4096, Sequences: 2, Flags: c.flags}}
+		res, err := calc.Plan(req)
+		if err != nil {
+			t.Errorf("%s: %v", c.adapter, err)
+			continue
+		}
+		cmd, err := calc.Launch(req, res, "Qwen/Qwen3-8B:Q4_K_M", calc.Endpoint{Host: "127.0.0.1", Port: 1})
+		if err != nil {
+			t.Errorf("%s: %v", c.adapter, err)
+			continue
+		}
+		e, err := s.adapter("", c.engine, cmd)
+		if err != nil || e.Name != c.adapter {
+			t.Errorf("%s: %v: taken by %+v", c.adapter, err, e)
+			continue
+		}
+		if args, err := e.WithOwnArgs(cmd.Argv[1:], accepted[c.engine]); err != nil {
+			t.Errorf("%s: %q: %v", c.adapter, args, err)
+		}
+		for _, host := range []string{e.HostFlag, e.PortFlag} {
+			if !strings.Contains(strings.Join(cmd.Argv, " "), host+" ") {
+				t.Errorf("%s: the command has no %s to replace: %q", c.adapter, host, cmd.Argv)
+			}
+		}
+	}
+}
