@@ -69,9 +69,9 @@ func start(t testing.TB) *session {
 }
 
 // startWith starts a server in an environment, this process's own when nil.
-func startWith(t testing.TB, env []string) *session {
+func startWith(t testing.TB, env []string, args ...string) *session {
 	t.Helper()
-	s := &session{t: t, cmd: program(t, "serve")}
+	s := &session{t: t, cmd: program(t, append([]string{"serve"}, args...)...)}
 	s.cmd.Env = env
 	s.cmd.Stderr = os.Stderr
 	in, err := s.cmd.StdinPipe()

@@ -2,30 +2,40 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"hwledger/internal/ggufgen"
+	"hwledger/sidecar/proc"
 )
 
-// A detached sidecar goes from one process to the next: each command here is a
-// server of its own.
-func TestCallSidecars(t *testing.T) {
-	server := os.Getenv("HWLEDGER_LLAMA_SERVER")
-	if server == "" {
+// tinyModel writes a model that the real llama-server runs, and names that.
+func tinyModel(t *testing.T) (dir, path, server string) {
+	t.Helper()
+	if server = os.Getenv("HWLEDGER_LLAMA_SERVER"); server == "" {
 		t.Skip("HWLEDGER_LLAMA_SERVER names no llama-server; .ci/llama-server fetches one")
 	}
 	b, err := ggufgen.TinyRunnable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	path := filepath.Join(dir, "tiny.gguf")
+	dir = t.TempDir()
+	path = filepath.Join(dir, "tiny.gguf")
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return dir, path, server
+}
+
+// A detached sidecar goes from one process to the next: each command here is a
+// server of its own.
+func TestCallSidecars(t *testing.T) {
+	dir, path, server := tinyModel(t)
 	vars := map[string]string{"HWLEDGER_HOME": t.TempDir()}
 	call := func(args ...string) map[string]any {
 		t.Helper()
@@ -87,5 +97,51 @@ func TestOllamaURL(t *testing.T) {
 		if got := ollamaURL(host); got != want {
 			t.Errorf("%q: %q, want %q", host, got, want)
 		}
+	}
+}
+
+// However the server ends, its session sidecars end with it: at the end of its
+// input, when it is asked to, and when it is killed.
+func TestServeEndsSidecars(t *testing.T) {
+	dir, path, server := tinyModel(t)
+	for name, end := range map[string]func(*session){
+		"end of input": func(s *session) { s.end() },
+		"asked to":     func(s *session) { _ = s.cmd.Process.Signal(syscall.SIGTERM); _ = s.cmd.Wait() },
+		"killed":       func(s *session) { _ = s.cmd.Process.Kill(); _ = s.cmd.Wait() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := append(os.Environ(), "HWLEDGER_HOME="+t.TempDir())
+			s := startWith(t, env, "--log-level", "warn", "--allow-launch", "--model-root", dir, "--engine-path", "llama-server="+server)
+			s.send(hello)
+			s.receive()
+			s.send(toolCall(1, "launch_sidecar", fmt.Sprintf(`{"model":%q,"context_tokens":512,"confirm":true}`, path)))
+			var got struct {
+				StructuredContent struct {
+					State string
+					About struct{ PID int }
+				}
+			}
+			m := s.receive()
+			if err := json.Unmarshal(m.Result, &got); err != nil || got.StructuredContent.State != "ready" {
+				t.Fatalf("%v: %s", err, m.Result)
+			}
+			pid := got.StructuredContent.About.PID
+			if _, err := proc.Identify(pid); err != nil {
+				t.Fatalf("it does not run: %v", err)
+			}
+			end(s)
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			for late := time.After(10 * time.Second); ; {
+				if _, err := proc.Identify(pid); err != nil {
+					return
+				}
+				select {
+				case <-tick.C: // the kernel tells only a parent
+				case <-late:
+					t.Fatal("the engine outlives its server")
+				}
+			}
+		})
 	}
 }
