@@ -136,6 +136,9 @@ func (s *sidecar) serve(u unit, began time.Time) *Failure {
 	}()
 	ttl := time.NewTimer(time.Hour)
 	defer ttl.Stop()
+	check := time.NewTicker(s.m.opts.Check)
+	defer check.Stop()
+	missed := 0
 	for {
 		if s.spec.TTL > 0 {
 			left, over := s.idleFor()
@@ -150,10 +153,39 @@ func (s *sidecar) serve(u unit, began time.Time) *Failure {
 			return diagnose(s.engine, log[max(0, len(log)-lastWords):], "it ended while it was ready: "+u.how())
 		case <-s.ctx.Done():
 			return nil
+		case <-check.C:
+			if missed = s.missed(u, missed); missed >= mostMissed {
+				return &Failure{Kind: Stalled, Cause: "it runs and does not answer any more", Lines: s.log.Tail(failureLines, 4<<10)}
+			}
 		case <-ttl.C:
 		case <-s.idle:
 		}
 	}
+}
+
+// mostMissed is how many signs of life in a row one may fail to give.
+const mostMissed = 3
+
+// missed asks for a sign of life and returns how many were missed in a row. One
+// that works on calls may be too busy: their own silence is watched.
+func (s *sidecar) missed(u unit, before int) int {
+	s.mu.Lock()
+	busy := s.st.Calls > 0
+	s.mu.Unlock()
+	if busy {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.m.opts.Check)
+	defer cancel()
+	select {
+	case <-u.done():
+		return before // its end is looked at next
+	default:
+	}
+	if u.alive(ctx) || s.ctx.Err() != nil {
+		return 0
+	}
+	return before + 1
 }
 
 // idleFor returns how long the sidecar may still be idle. When the time is

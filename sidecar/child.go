@@ -52,8 +52,9 @@ type child struct {
 type talker interface {
 	ready(context.Context) (bool, *Failure)
 	call(context.Context, Call, func(string)) (*Reply, error)
+	alive(context.Context) bool
 	measure(context.Context) []Figure
-	// leave asks for the end in the engine's own way, where it has one.
+	// bye asks for the end in the engine's own way, where it has one.
 	bye()
 	close()
 }
@@ -260,6 +261,8 @@ func (c *child) ready(ctx context.Context) (bool, *Failure) {
 func (c *child) call(ctx context.Context, q Call, onText func(string)) (*Reply, error) {
 	return c.talk.call(ctx, q, onText)
 }
+
+func (c *child) alive(ctx context.Context) bool { return c.talk.alive(ctx) }
 
 func (c *child) measure(ctx context.Context) []Figure { return c.talk.measure(ctx) }
 

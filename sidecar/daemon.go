@@ -104,6 +104,9 @@ func (u *loaded) call(ctx context.Context, q Call, onText func(string)) (*Reply,
 	return u.talk.call(ctx, q, onText)
 }
 
+// alive: watch looks after it.
+func (u *loaded) alive(context.Context) bool { return true }
+
 func (u *loaded) measure(ctx context.Context) []Figure {
 	m, err := u.entry(ctx)
 	if err != nil || m == nil || m.Bytes == 0 {

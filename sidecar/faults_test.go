@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -161,6 +162,25 @@ func TestHang(t *testing.T) {
 		t.Errorf("%s: %+v", st.State, st.Failure)
 	}
 	gone(t, st)
+}
+
+// One that was ready and does not answer any more is started again.
+func TestFrozen(t *testing.T) {
+	for _, c := range []struct{ engine, mode string }{{"fake", "serve"}, {"fake-helper", "helper"}} {
+		t.Run(c.engine, func(t *testing.T) {
+			m := manager(t, func(o *sidecar.Options) { o.Check, o.Grace = 100*time.Millisecond, 20*time.Millisecond })
+			s := spec(c.mode, sidecar.Session)
+			s.Engine = c.engine
+			st := launch(t, m, s)
+			if err := syscall.Kill(st.PID, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "another start", func() bool {
+				now, err := m.Get(st.ID)
+				return err == nil && now.Restarts > 0 && now.State == sidecar.Ready && now.PID != st.PID && now.Failure.Kind == sidecar.Stalled
+			})
+		})
+	}
 }
 
 // A stop during the start works, and a late start is waited for.

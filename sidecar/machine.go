@@ -23,6 +23,8 @@ type unit interface {
 	// usage is what the end tells of it, for the ledger.
 	usage() map[string]any
 	call(context.Context, Call, func(string)) (*Reply, error)
+	// alive asks for a sign of life; a busy engine may fail to give one.
+	alive(context.Context) bool
 	// measure is what it says itself that it takes, beside its log.
 	measure(context.Context) []Figure
 	// progress grows while it gets on with its start.

@@ -33,6 +33,8 @@ type Options struct {
 	Grace time.Duration
 	// Pause is the first pause before a restart; 1 s.
 	Pause time.Duration
+	// Check is how often one that is ready is asked for a sign of life; 30 s.
+	Check time.Duration
 	// Keep is how many ended sidecars can still be looked at; 32.
 	Keep int
 	Log  *slog.Logger
@@ -67,6 +69,9 @@ func New(opts Options) *Manager {
 	}
 	if opts.Pause <= 0 {
 		opts.Pause = firstPause
+	}
+	if opts.Check <= 0 {
+		opts.Check = 30 * time.Second
 	}
 	if opts.Keep <= 0 {
 		opts.Keep = 32

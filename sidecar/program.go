@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -29,7 +30,9 @@ type Program struct {
 }
 
 // Programs finds programs and what they accept. What a program prints is read
-// once for each content of its file, and kept in a folder.
+// once for each content of its file, and kept in a folder. The file of a script
+// stays the same when what it runs is updated: what it prints is kept for
+// minutes, and in memory only.
 type Programs struct {
 	// Dir keeps what was read, "" keeps it in memory only.
 	Dir string
@@ -37,7 +40,13 @@ type Programs struct {
 	Paths map[string]string
 
 	mu    sync.Mutex
-	known map[string]*Program // by hash
+	known map[string]known // by hash
+}
+
+// known is a program, and when it was asked.
+type known struct {
+	*Program
+	at time.Time
 }
 
 // Limits on asking a program what it is.
@@ -54,29 +63,38 @@ func (p *Programs) Find(ctx context.Context, e *Engine) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	hash, err := hashFile(path)
+	hash, script, err := hashFile(path)
 	if err != nil {
 		return nil, err
 	}
+	script = script || len(e.Lead) > 0 // an interpreter
 	hash += "-" + e.Name
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if known := p.known[hash]; known != nil {
-		return known, nil
+	if k, there := p.known[hash]; there && k.Path == path && (!script || time.Since(k.at) < scriptFor) {
+		return k.Program, nil
 	}
-	found := p.load(hash)
+	var found *Program
+	if !script {
+		found = p.load(hash)
+	}
 	if found == nil || found.Path != path {
 		if found, err = ask(ctx, e, path); err != nil {
 			return nil, err
 		}
-		p.store(hash, found)
+		if !script {
+			p.store(hash, found)
+		}
 	}
 	if p.known == nil {
-		p.known = map[string]*Program{}
+		p.known = map[string]known{}
 	}
-	p.known[hash] = found
+	p.known[hash] = known{found, time.Now()}
 	return found, nil
 }
+
+// scriptFor is how long a script's options are taken for unchanged.
+const scriptFor = 10 * time.Minute
 
 // path returns the file of an engine's program.
 func (p *Programs) path(e *Engine) (string, error) {
@@ -95,17 +113,20 @@ func (p *Programs) path(e *Engine) (string, error) {
 		WithHint("install it, or name its file to the server with --engine-path %s=FILE", e.Name)
 }
 
-func hashFile(path string) (string, error) {
+// hashFile returns the hash of a program's file, and whether it is a script.
+func hashFile(path string) (hash string, script bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", path, err)
+		return "", false, fmt.Errorf("reading %s: %w", path, err)
 	}
 	defer f.Close()
+	in := bufio.NewReader(io.LimitReader(f, maxProgram))
+	mark, _ := in.Peek(2) // an empty file is no script
 	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(f, maxProgram)); err != nil {
-		return "", fmt.Errorf("reading %s: %w", path, err)
+	if _, err := io.Copy(h, in); err != nil {
+		return "", false, fmt.Errorf("reading %s: %w", path, err)
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return hex.EncodeToString(h.Sum(nil)), string(mark) == "#!", nil
 }
 
 func (p *Programs) load(hash string) *Program {

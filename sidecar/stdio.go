@@ -94,6 +94,8 @@ func (t *stdioTalk) call(ctx context.Context, q Call, onText func(string)) (*Rep
 	return &Reply{Text: g.Text, FinishReason: g.FinishReason, PromptTokens: g.PromptTokens, CompletionTokens: g.CompletionTokens}, nil
 }
 
+func (t *stdioTalk) alive(ctx context.Context) bool { return t.client.Ping(ctx) == nil }
+
 // measure asks the helper what it holds, one figure for each kind.
 func (t *stdioTalk) measure(ctx context.Context) []Figure {
 	m, err := t.client.Memory(ctx)

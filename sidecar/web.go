@@ -146,6 +146,15 @@ func (t *webTalk) choose(body []byte) bool {
 	return true
 }
 
+func (t *webTalk) alive(ctx context.Context) bool {
+	path := t.e.Health
+	if path == "" {
+		path = t.e.Models
+	}
+	code, _, err := t.get(ctx, path, t.key)
+	return err == nil && code == http.StatusOK
+}
+
 func (t *webTalk) measure(context.Context) []Figure { return nil }
 func (t *webTalk) bye()                             {}
 func (t *webTalk) close()                           { t.transport.CloseIdleConnections() }
