@@ -11,6 +11,7 @@ import (
 
 	"hwledger/calc/model"
 	"hwledger/sidecar"
+	"hwledger/sidecar/proc"
 )
 
 // pools is a probe that says what it is told.
@@ -18,6 +19,12 @@ type pools struct {
 	mu  sync.Mutex
 	all []sidecar.Pool
 	err error
+}
+
+func (p *pools) set(free int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = []sidecar.Pool{{ID: "gpu0", Total: 100, Free: free}}
 }
 
 func (p *pools) Pools(context.Context) ([]sidecar.Pool, error) {
@@ -68,6 +75,46 @@ func TestAdmission(t *testing.T) {
 	probe.err = os.ErrPermission
 	if _, err := m.Launch(t.Context(), second); !isCode(err, model.NotReady) {
 		t.Errorf("without a probe: %v", err)
+	}
+}
+
+// A device's memory is back some time after its process has ended: until then
+// the sidecar is not stopped. What it took of the device is recorded.
+func TestMemoryBack(t *testing.T) {
+	probe := &pools{all: []sidecar.Pool{{ID: "gpu0", Total: 100, Free: 100}}}
+	rec := &recorder{}
+	m := manager(t, func(o *sidecar.Options) { o.Probe, o.Recorder = probe, rec })
+	s := spec("late", sidecar.Session)
+	s.Env["GATE"] = filepath.Join(t.TempDir(), "gate")
+	s.Reserve = map[string]int64{"gpu0": 60}
+	st, err := m.Launch(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe.set(45)
+	if err := os.WriteFile(s.Env["GATE"], nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, m, st.ID)
+	stopped := make(chan error, 1)
+	go func() {
+		_, err := m.Stop(context.WithoutCancel(t.Context()), st.ID)
+		stopped <- err
+	}()
+	eventually(t, "the end of its process", func() bool {
+		now, err := m.Get(st.ID)
+		return err == nil && now.State == sidecar.Stopping && len(proc.AllMarked("HWLEDGER_SIDECAR="+st.ID)) == 0
+	})
+	probe.set(100)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	for _, e := range rec.events {
+		if e.Type == "measurement" {
+			if got := e.Payload["pool_delta_bytes"].(map[string]int64)["gpu0"]; got != 55 {
+				t.Errorf("it took %d of the device, want 55", got)
+			}
+		}
 	}
 }
 

@@ -43,9 +43,11 @@ func (s *sidecar) finish(u unit, f *Failure) *Failure {
 		reason = context.Cause(s.ctx).Error()
 	}
 	s.set(Stopping, reason, nil)
+	held := s.devicePools()
 	if !u.stop(s.m.opts.Grace) {
 		s.set(Stopping, leftOver, nil)
 	}
+	s.awaitMemory(held)
 	payload := u.usage()
 	payload["reason"], payload["how"] = reason, u.how()
 	if f != nil {
@@ -249,7 +251,9 @@ func (s *sidecar) measured(u unit, took time.Duration) {
 	}
 	s.mu.Unlock()
 	if s.m.opts.Recorder != nil {
-		s.record("measurement", map[string]any{"predicted": s.spec.Predicted, "measured": r.Measured, "resident_bytes": s.resident()})
+		s.record("measurement", map[string]any{
+			"predicted": s.spec.Predicted, "measured": r.Measured, "resident_bytes": s.resident(), "pool_delta_bytes": taken(s.before, s.devicePools()),
+		})
 	}
 	s.record("timing", map[string]any{"what": "start", "milliseconds": took.Milliseconds()})
 }

@@ -56,6 +56,8 @@ type sidecar struct {
 	cancel   context.CancelCauseFunc
 	finished chan struct{}
 	again    restarts
+	// before is the memory that was free when it was launched.
+	before []Pool
 
 	mu      sync.Mutex
 	st      Status

@@ -127,6 +127,7 @@ func (m *Manager) Launch(ctx context.Context, spec Spec) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.before = pools
 	if err := m.admit(s, pools); err != nil {
 		s.discard()
 		return nil, err
