@@ -118,8 +118,11 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 	}
 	p.spec.Reserve = needs(p.res, req.Hardware, pools, local)
 	p.admit(pools)
-	if !local {
+	switch {
+	case !local:
 		p.notes = append(p.notes, "planned for the hardware that was named; only the memory of this system was checked")
+	case len(req.Hardware.Devices) == 0 && onDevices[p.res.Engine]:
+		p.notes = append(p.notes, "no device is known here: whether it fits was not checked; name the hardware to plan for it")
 	}
 	return p, nil
 }
@@ -147,9 +150,12 @@ func localHardware(pools []sidecar.Pool) engine.Hardware {
 	return hw
 }
 
+// onDevices are engines that do not run on a processor alone.
+var onDevices = map[string]bool{"vllm": true, "sglang": true, "tgi": true, "tensorrt-llm": true}
+
 // needs is what the plan takes of each pool. Without devices everything is in
-// the system's memory; of hardware that was only named, the host's part is
-// known to be here.
+// the system's memory, for engines that can do without; of hardware that was
+// only named, the host's part is known to be here.
 func needs(res *calc.Result, hw engine.Hardware, pools []sidecar.Pool, local bool) map[string]int64 {
 	out := map[string]int64{}
 	host := engine.Bytes(0)
@@ -157,6 +163,7 @@ func needs(res *calc.Result, hw engine.Hardware, pools []sidecar.Pool, local boo
 		host = res.Host.Required
 	}
 	switch {
+	case len(hw.Devices) == 0 && onDevices[res.Engine]:
 	case len(hw.Devices) == 0:
 		host += res.Totals.Required
 	case local:
