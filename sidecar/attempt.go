@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"hwledger/calc/model"
@@ -243,7 +244,12 @@ func (s *sidecar) measured(u unit, took time.Duration) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 	defer cancel()
-	r.Measured = append(r.Measured, u.measure(ctx)...)
+	// What it says itself takes the place of what its log says of the same.
+	own := u.measure(ctx)
+	r.Measured = slices.DeleteFunc(r.Measured, func(f Figure) bool {
+		return slices.ContainsFunc(own, func(o Figure) bool { return o.Name == f.Name })
+	})
+	r.Measured = append(r.Measured, own...)
 	s.mu.Lock()
 	s.st.Measured = r.Measured
 	if s.st.Version == "" {

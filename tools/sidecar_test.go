@@ -3,7 +3,9 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"hwledger/internal/ggufgen"
 	"hwledger/sidecar"
 	"hwledger/sidecar/engines"
+	"hwledger/sidecar/helpers"
 )
 
 // freeHost is a probe of a machine without devices.
@@ -135,6 +138,38 @@ func TestSidecarTools(t *testing.T) {
 	}
 	if r := ask(t, s, "call_sidecar", map[string]any{"id": "tiny", "prompt": "x"}); !r.Failed || !strings.Contains(string(r.Structured), `"not_ready"`) {
 		t.Errorf("a call after its end: %s", r.Text)
+	}
+}
+
+// The helper around llama-server takes the plan's command by message, and says
+// what it holds by the names that the plan has.
+func TestHelperTool(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("there is no python3")
+	}
+	dir := t.TempDir()
+	path := tinyModel(t, dir)
+	opts := sidecars(t, dir, llamaServer(t), 1<<30)
+	opts.Sidecars.Helper = helpers.Setup{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}.Find
+	s := newSurface(t, opts)
+	r := ask(t, s, "launch_sidecar", map[string]any{"model": path, "program": "llama-bridge", "context_tokens": 1024, "sequences": 3, "name": "helped", "confirm": true})
+	if r.Failed {
+		t.Fatal(r.Text)
+	}
+	got := r.Answer.(*SidecarInfo)
+	if got.State != sidecar.Ready || got.Endpoint != "stdio" || len(got.Differences) != 3 {
+		t.Fatalf("%s %s", r.Text, r.Structured)
+	}
+	for _, d := range got.Differences {
+		if d.Name == "kv_cache" && d.Percent != 0 || d.Percent > 3 || d.Percent < -3 {
+			t.Errorf("%s: measured %d, predicted %d", d.Name, d.Measured, d.Predicted)
+		}
+	}
+	if r := ask(t, s, "call_sidecar", map[string]any{"id": "helped", "prompt": "hello", "max_tokens": 4}); r.Failed || r.Answer.(*CallAnswer).Usage.CompletionTokens != 4 {
+		t.Errorf("%s", r.Text)
+	}
+	if r := ask(t, s, "stop_sidecar", map[string]any{"id": "helped"}); r.Failed {
+		t.Errorf("%s", r.Text)
 	}
 }
 
