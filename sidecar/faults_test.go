@@ -319,8 +319,12 @@ func TestParallel(t *testing.T) {
 	for i := range 50 {
 		wg.Go(func() {
 			s := spec("serve", sidecar.Session)
-			if i%5 == 0 {
+			switch i % 5 {
+			case 0:
 				s.Engine = "fake-socket"
+			case 1:
+				s = spec("helper", sidecar.Session)
+				s.Engine = "fake-helper"
 			}
 			st, err := m.Launch(t.Context(), s)
 			if err != nil {
@@ -332,7 +336,7 @@ func TestParallel(t *testing.T) {
 				return
 			}
 			mu.Lock()
-			if seen[st.Endpoint] {
+			if seen[st.Endpoint] && st.Endpoint != "stdio" {
 				t.Errorf("%s is used twice", st.Endpoint)
 			}
 			seen[st.Endpoint] = true
