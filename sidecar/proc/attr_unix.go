@@ -16,6 +16,8 @@ func attributes(detached bool) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
 
+func firstThread() bool { return false } // nothing follows a thread here
+
 func peak(s *os.ProcessState) int64 {
 	if u, ok := s.SysUsage().(*syscall.Rusage); ok {
 		return int64(u.Maxrss) // bytes on macOS

@@ -65,6 +65,8 @@ func (g group) end(time.Duration) bool {
 	return true
 }
 
+func firstThread() bool { return false } // nothing follows a thread here
+
 func signalled(*os.ProcessState) string { return "" }
 func peak(*os.ProcessState) int64       { return 0 }
 

@@ -79,14 +79,35 @@ type Starter struct {
 // NewStarter returns a starter. Close it after its last child has ended.
 func NewStarter() *Starter {
 	s := &Starter{jobs: make(chan func()), done: make(chan struct{})}
-	go func() {
-		defer close(s.done)
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
-		for job := range s.jobs {
-			job()
-		}
-	}()
+	go s.keep()
 	return s
+}
+
+// keep takes a thread for itself. The first thread of a program does not end
+// with its goroutine, so that another is taken while this one is held.
+func (s *Starter) keep() {
+	runtime.LockOSThread()
+	if !firstThread() {
+		s.work()
+		return
+	}
+	taken := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		close(taken)
+		s.work()
+	}()
+	<-taken
+	runtime.UnlockOSThread()
+}
+
+// work starts what is asked for. The thread is never unlocked: it ends with the
+// goroutine.
+func (s *Starter) work() {
+	defer close(s.done)
+	for job := range s.jobs {
+		job()
+	}
 }
 
 // Close ends the thread. Children that are not detached end with it on Linux.

@@ -122,6 +122,19 @@ func TestParentDeath(t *testing.T) {
 	bound.Stop(0)
 }
 
+// A starter that finds itself on the program's first thread takes another.
+func TestFirstThread(t *testing.T) {
+	for range 200 { // some of them begin there
+		s := NewStarter()
+		where := make(chan bool)
+		s.jobs <- func() { where <- firstThread() }
+		if <-where {
+			t.Fatal("it works on the first thread")
+		}
+		s.Close()
+	}
+}
+
 func TestStdin(t *testing.T) {
 	s := NewStarter()
 	defer s.Close()
