@@ -8,6 +8,7 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
+	"hwledger/calc/quant"
 	"hwledger/calc/throughput"
 )
 
@@ -54,6 +55,7 @@ type Result struct {
 	Suggestions              []Suggestion
 	// Throughput is how fast it can run, nil when that cannot be said.
 	Throughput *throughput.Estimate
+	stored     []quant.Stored // nil when the engine does not say
 	Notes      []string
 }
 
@@ -68,7 +70,9 @@ func Plan(req Request) (*Result, error) {
 		res.Suggestions = suggest(req, res)
 	}
 	if res.Verdict != DoesNotFit {
-		res.Throughput = Speed(req, res)
+		if res.Throughput = Speed(req, res); res.Throughput == nil && len(req.Hardware.Devices) > 0 && req.Hardware.Devices[0].Bandwidth <= 0 {
+			res.Notes = append(res.Notes, "no speed is given: the memory bandwidth of "+req.Hardware.Devices[0].Name+" is not known")
+		}
 	}
 	return res, nil
 }
@@ -101,6 +105,7 @@ func Size(req Request) (*Result, error) {
 	res := &Result{
 		Engine: e.Name(), Version: u.Version, Load: load, Assumed: append(assumed, u.Assumed...),
 		Cache: u.Cache, Terms: u.Terms, LayerWeights: u.LayerWeights, LayerCache: u.LayerCache, Notes: u.Notes,
+		stored: u.Stored,
 	}
 	if req.Model.Role == "" && !req.Model.Causal && !req.Model.EncDec {
 		res.Notes = append([]string{"no KV cache: the model sees its whole input at once and keeps nothing between steps"}, res.Notes...)

@@ -2,6 +2,7 @@ package calc
 
 import (
 	"hwledger/calc/engine"
+	"hwledger/calc/engine/shard"
 	"hwledger/calc/model"
 	"hwledger/calc/quant"
 	"hwledger/calc/throughput"
@@ -20,16 +21,23 @@ func Speed(req Request, res *Result) *throughput.Estimate {
 			layered = splitsLayers(e)
 		}
 	}
-	stored, err := storedFor(req.Model, res.Load.Weights, layered)
-	if err != nil {
-		return nil
+	var err error
+	stored := res.stored
+	if stored == nil {
+		if stored, err = storedFor(req.Model, res.Load.Weights, layered); err != nil {
+			return nil
+		}
 	}
 	in := throughput.Input{Model: req.Model, Stored: stored, Load: res.Load, Devices: req.Hardware.Devices[:n], SplitsLayers: layered}
-	var cache Bytes
-	for _, b := range res.LayerCache {
-		cache += b
+	in.LayerCache = res.LayerCache
+	if in.Types, err = shard.CacheTypes(req.Model, engine.Load{KVCacheType: res.Load.KVCacheType}); err != nil {
+		// The stores are only weighed against each other: a type that one engine
+		// alone knows is taken for 16 bits.
+		if in.Types, err = shard.CacheTypes(req.Model, engine.Load{KVCacheType: "bf16"}); err != nil {
+			return nil
+		}
 	}
-	in.CacheBytes = int64(cache) / max(1, res.Load.Sequences)
+	in.Eager, in.Draft = eager(res), draft(res.Load.Flags)
 	if req.Hardware.Host != nil {
 		in.HostBandwidth = req.Hardware.Host.Bandwidth
 	}
@@ -69,4 +77,22 @@ func hostShare(m *model.Model, stored []quant.Stored, onHost engine.Bytes) float
 		return 0
 	}
 	return min(1, float64(int64(onHost)-table)/float64(all))
+}
+
+// eager reports an engine that launches kernels one by one.
+func eager(res *Result) bool {
+	on, err := res.Load.Flags.Bool("enforce_eager", res.Engine == "transformers")
+	return on && err == nil
+}
+
+// draft is how many tokens are drafted for each step.
+func draft(f engine.Flags) int64 {
+	n, err := f.Int("num_speculative_tokens", 0)
+	if on, _ := f.Bool("speculative", false); on && n == 0 {
+		n = 1
+	}
+	if err != nil {
+		return 0
+	}
+	return min(max(0, n), 64)
 }

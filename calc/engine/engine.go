@@ -109,6 +109,9 @@ type Usage struct {
 	// LayerWeights and LayerCache are bytes for each decoder layer over all
 	// devices and the host, the load's tokens and sequences included.
 	LayerWeights, LayerCache []Bytes
+	// Stored is the size of each of the model's tensors as planned, nil from
+	// an engine that does not say; how fast a plan runs follows from it.
+	Stored []model.Stored
 	// Notes are warnings in plain words.
 	Notes []string
 }

@@ -169,6 +169,7 @@ type Device struct {
 	Total, Free, Usable Bytes
 	// Bandwidth in bytes/s and dense 16-bit FLOP/s, 0 when unknown.
 	Bandwidth, Flops float64
+	FlopsFP8         float64 // dense fp8 FLOP/s, 0 when unknown or not supported
 	// Arch is the compute capability ("9.0") or architecture name.
 	Arch string
 }

@@ -209,7 +209,7 @@ func (a *Accelerator) Device() engine.Device {
 	return engine.Device{
 		Name: a.Name, Vendor: a.Vendor, Kind: a.Kind, Arch: a.Arch,
 		Total: total, Free: total, Usable: a.Usable,
-		Bandwidth: a.BandwidthGBs * 1e9, Flops: flops * 1e12,
+		Bandwidth: a.BandwidthGBs * 1e9, Flops: flops * 1e12, FlopsFP8: a.FP8Tflops * 1e12,
 	}
 }
 

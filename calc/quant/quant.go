@@ -8,26 +8,7 @@ package quant
 import "hwledger/calc/model"
 
 // Stored is how a scheme stores one tensor.
-type Stored struct {
-	// Type names the stored type: a GGUF type ("Q4_K"), a safetensors type
-	// ("BF16", "F8_E4M3") or the scheme's own ("INT4-G128").
-	Type string
-	// Bytes is the size with scales, zeros and padding of blocks.
-	Bytes int64
-	// Quantized is false for tensors kept in a plain type.
-	Quantized bool
-	// Parts are set when the scheme stores the tensor as several, as GGUF does
-	// with the two halves of MLA's attn_kv_b. Their bytes are Bytes together.
-	Parts []Stored
-}
-
-// Bits returns the bits for each of elems parameters, scales included.
-func (s *Stored) Bits(elems int64) float64 {
-	if elems <= 0 {
-		return 0
-	}
-	return 8 * float64(s.Bytes) / float64(elems)
-}
+type Stored = model.Stored
 
 // Scheme is a way to store the weights of a model.
 type Scheme interface {

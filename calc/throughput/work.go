@@ -3,7 +3,6 @@ package throughput
 import (
 	"math"
 
-	"hwledger/calc/engine"
 	"hwledger/calc/model"
 )
 
@@ -21,7 +20,7 @@ type expert struct{ bytes, count, topK float64 }
 // weigh sorts the model's tensors by when they are read. An embedding that is
 // not the head too is a table in which a step looks up a few rows; towers,
 // encoders and multi-token-prediction layers are not part of a step.
-func weigh(in Input) weights {
+func (in *Input) weigh() weights {
 	m := in.Model
 	w := weights{layers: float64(len(m.Layers))}
 	for i := range m.Tensors {
@@ -30,6 +29,8 @@ func weigh(in Input) weights {
 			continue
 		}
 		n := float64(in.Stored[i].Bytes)
+		in.quantized = in.quantized || in.Stored[i].Quantized
+		in.fp8 = in.fp8 || in.Stored[i].Quantized && isFP8(in.Stored[i].Type)
 		if t.Part == model.Expert && t.Layer >= 0 && t.Layer < len(m.Layers) && m.Layers[t.Layer].FFN.MoE() {
 			f := m.Layers[t.Layer].FFN
 			w.experts = append(w.experts, expert{n, float64(f.Experts), float64(f.TopK)})
@@ -42,68 +43,15 @@ func weigh(in Input) weights {
 }
 
 // read is the bytes that a step of so many sequences reads: of experts the
-// union of what the tokens are routed to, E·(1−(1−k/E)^B) with uniform routing.
-func (w *weights) read(seqs float64) float64 {
+// union of what the tokens are routed to, E·(1−(1−k/E)^B) among the share of
+// them that the router chooses from.
+func (w *weights) read(tokens, share float64) float64 {
 	n := w.always
 	for _, x := range w.experts {
-		n += x.bytes * (1 - math.Pow(1-x.topK/x.count, seqs))
+		among := max(x.topK, share*x.count)
+		n += x.bytes * among / x.count * (1 - math.Pow(1-x.topK/among, tokens))
 	}
 	return n
-}
-
-// step returns the seconds of one decoding step at the fast or the slow end,
-// and what most of them are spent on.
-func (w *weights) step(in Input, d engine.Device, tp, seqs float64, fast bool) (float64, string) {
-	end := func(b band, better bool) float64 { // the fast end of a rate is its high one
-		if better == fast {
-			return b.high
-		}
-		return b.low
-	}
-	bytes := w.read(seqs)
-	onHost := bytes * in.HostShare
-	cache := float64(in.CacheBytes) * seqs
-	memory := ((bytes - onHost) + cache) / (tp * d.Bandwidth * end(memoryShare, true))
-	compute := 0.0
-	if d.Flops > 0 {
-		compute = 2 * w.active * seqs / (tp * d.Flops * end(computeShare, true))
-	}
-	parts := []struct {
-		name    string
-		seconds float64
-	}{
-		{"memory", memory},
-		{"compute", compute},
-		{"launch", w.layers * end(perLayer(d.Vendor), false)},
-	}
-	total := max(memory, compute) + parts[2].seconds
-	if onHost > 0 {
-		rate := end(hostMemory, true)
-		if in.HostBandwidth > 0 {
-			rate = in.HostBandwidth * end(memoryShare, true)
-		}
-		parts = append(parts, struct {
-			name    string
-			seconds float64
-		}{"host", onHost / rate})
-		total += onHost / rate
-	}
-	if tp > 1 && !in.SplitsLayers {
-		moved := 2 * w.layers * (2 * (tp - 1) / tp * seqs * float64(in.Model.Hidden) * 2 / end(link, true))
-		moved += 2 * w.layers * end(reduce, false)
-		parts = append(parts, struct {
-			name    string
-			seconds float64
-		}{"interconnect", moved})
-		total += moved
-	}
-	bound, most := "", -1.0
-	for _, p := range parts {
-		if p.seconds > most {
-			bound, most = p.name, p.seconds
-		}
-	}
-	return total, bound
 }
 
 // promptFlops is the arithmetic of a prompt: two operations for each active

@@ -61,6 +61,7 @@ func (e ideal) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engi
 	}
 	u.Cache = summary(types, m, load)
 	u.LayerWeights, u.LayerCache = w.ByLayer(m), types.ByLayer(m, load)
+	u.Stored = stored
 	return u, nil
 }
 

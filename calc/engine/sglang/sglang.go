@@ -78,6 +78,7 @@ func (e sglang) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*eng
 	if err != nil {
 		return nil, err
 	}
+	u.Stored = stored
 	stages, err := s.stages(m, load, stored)
 	if err != nil {
 		return nil, err

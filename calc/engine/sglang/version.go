@@ -12,8 +12,8 @@ type version struct{ major, minor, patch int }
 var newest = version{0, 5, 13}
 
 // The releases at which a memory rule changed. The rules are read from
-// sources; where a source names no release the gate is the first release that
-// is known to have the rule.
+// sources, but no source that was read names the release: the gates are
+// estimates of it.
 var (
 	// reservedFraction: mem_fraction_static is what a sum of reserved parts
 	// leaves; before, it was a table by tensor-parallel ranks.

@@ -69,6 +69,7 @@ func (e tgi) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engine
 	}
 	r := ranks[0]
 	u.Devices = shard.Devices(load)
+	u.Stored = stored
 	w := shard.Weights{Stored: stored}
 	u.Terms = append(u.Terms, w.Term(m, r))
 	u.Terms = append(u.Terms, s.edges(m, w, r)...)

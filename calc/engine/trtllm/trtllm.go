@@ -69,6 +69,7 @@ func (e trtllm) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*eng
 	if err != nil {
 		return nil, err
 	}
+	u.Stored = stored
 	u.Devices = int(s.tp * s.pp * s.dp * s.cp)
 	u.Budgets = make([]engine.Bytes, min(u.Devices, len(hw.Devices)))
 	stages := s.stages(m, stored)

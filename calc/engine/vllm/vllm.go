@@ -45,6 +45,7 @@ func (e vllm) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engin
 	if err != nil {
 		return nil, err
 	}
+	u.Stored = stored
 	u.Devices = int(s.tp * s.pp * s.dp)
 	for i := range min(u.Devices, len(hw.Devices)) {
 		u.Budgets = append(u.Budgets, engine.Bytes(float64(hw.Devices[i].Total)*s.util))
