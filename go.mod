@@ -3,6 +3,7 @@ module hwledger
 go 1.26.8
 
 require (
+	github.com/goccy/go-yaml v1.19.2
 	github.com/gofrs/flock v0.13.0
 	github.com/gomlx/go-huggingface v0.3.1
 	github.com/mark3labs/mcp-go v1.2.1

@@ -25,6 +25,10 @@ func Launch(req Request, res *Result, ref string, at Endpoint) (*engine.Command,
 	if err := plainWords(ref, at.Host, res.Load); err != nil {
 		return nil, err
 	}
+	if (strings.HasPrefix(ref, "https://") || strings.HasPrefix(ref, "http://")) && res.Engine != "llama.cpp" {
+		return nil, model.Errorf(model.InvalidArgument, "model", "%s does not load a model from an address", res.Engine).
+			WithHint("download the file and give its path, or name the repository as org/name")
+	}
 	for _, e := range engines {
 		if e.Name() != res.Engine {
 			continue
@@ -50,12 +54,12 @@ func plainWords(ref, host string, l engine.Load) error {
 	}
 	for _, field := range slices.Sorted(maps.Keys(texts)) {
 		s := texts[field]
-		// What follows the prefix of a reference, or begins its revision, may
-		// come to stand alone.
-		dashed := strings.HasPrefix(s, "-") || strings.Contains(s, ":-") || strings.Contains(s, "@-")
+		// What follows the prefix of a reference, begins its revision or is
+		// its file's name may come to stand alone.
+		dashed := strings.HasPrefix(s, "-") || strings.Contains(s, ":-") || strings.Contains(s, "@-") || strings.Contains(s, "/-")
 		if dashed || strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) {
 			return model.Errorf(model.InvalidArgument, field, "%q cannot stand on a command line", s).
-				WithHint("give a value that does not begin with - and has no control characters; a path that does is written ./-name")
+				WithHint("give a value that does not begin with - and has no control characters; reach a file that is named so by a link")
 		}
 	}
 	return nil

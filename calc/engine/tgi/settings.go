@@ -2,6 +2,7 @@ package tgi
 
 import (
 	"strconv"
+	"strings"
 
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/paged"
@@ -170,7 +171,11 @@ func (s *settings) types(m *model.Model, load engine.Load, o *paged.Options, u *
 
 // captures resolves the batch sizes that CUDA graphs are captured for.
 func (s *settings) captures(load engine.Load, o *paged.Options) {
-	switch o.Text("quantize") {
+	q := o.Text("quantize")
+	if strings.EqualFold(s.weights, "bnb-int8") {
+		q = "bitsandbytes"
+	}
+	switch q {
 	case "exl2", "bitsandbytes":
 	default:
 		if o.Given("cuda_graphs") {
