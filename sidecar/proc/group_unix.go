@@ -10,7 +10,8 @@ import (
 )
 
 // group is a process group by its leader's number. The number stays taken
-// while anything is in the group.
+// while anything is in the group, and while its leader is not reaped: only
+// then may it be signalled.
 type group int
 
 func newGroup(p *os.Process, _ bool) group { return group(p.Pid) }
@@ -34,9 +35,10 @@ func (g group) end(grace time.Duration) bool {
 		return true
 	}
 	g.terminate()
-	if !g.gone(min(grace, time.Second)) {
-		g.kill()
+	if g.gone(grace) {
+		return true
 	}
+	g.kill()
 	return g.gone(unkillable)
 }
 

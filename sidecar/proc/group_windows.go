@@ -54,9 +54,18 @@ func (g group) kill() {
 	_ = g.process.Kill() // it may have ended
 }
 
-// alive reports whether the leader runs; what it left is ended by end.
-func (g group) alive() bool { return g.process.Signal(syscall.Signal(0)) == nil }
+// awaitEnd returns when the child has ended.
+func awaitEnd(p *os.Process) bool {
+	h, err := windows.OpenProcess(windows.SYNCHRONIZE, false, uint32(p.Pid))
+	if err != nil {
+		return false
+	}
+	defer windows.CloseHandle(h)
+	_, err = windows.WaitForSingleObject(h, windows.INFINITE)
+	return err == nil
+}
 
+// end ends what the leader left in its job.
 func (g group) end(time.Duration) bool {
 	if g.job != 0 {
 		_ = windows.TerminateJobObject(g.job, 1) // it may have ended

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -45,7 +46,15 @@ type Process struct {
 	mark string
 	kin  group
 	done chan struct{}
-	exit Exit
+	// exit and clean are set before done is closed; clean says that nothing is
+	// left of the group.
+	exit  Exit
+	clean bool
+
+	// mu is held to signal the group and to reap its leader. Once the leader is
+	// reaped, the group's number may be a stranger's.
+	mu     sync.Mutex
+	reaped bool
 }
 
 // Exit is how a process ended.
@@ -193,9 +202,16 @@ func (p *Process) closePipes() {
 	}
 }
 
-// wait reaps the child.
+// wait ends what a child that has ended left in its group, and reaps it.
 func (p *Process) wait() {
+	p.clean = true
+	if awaitEnd(p.cmd.Process) {
+		p.clean = p.kin.end(leftGrace)
+	}
+	p.mu.Lock()
 	err := p.cmd.Wait()
+	p.reaped = true
+	p.mu.Unlock()
 	state := p.cmd.ProcessState
 	p.exit = Exit{Code: -1}
 	if state != nil {
@@ -208,43 +224,43 @@ func (p *Process) wait() {
 	close(p.done)
 }
 
-// Done is closed when the process has ended and was reaped.
+// leftGrace is how long processes may take to end whose leader has ended.
+const leftGrace = time.Second
+
+// Done is closed when the process has ended, with its group, and was reaped.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Exit is how it ended, after Done.
 func (p *Process) Exit() Exit { return p.exit }
 
-// Terminate asks the process and what it started to end.
-func (p *Process) Terminate() { p.kin.terminate() }
-
-// Kill ends the process and everything in its group at once.
-func (p *Process) Kill() { p.kin.kill() }
-
-// Alive reports whether anything of the group is left.
-func (p *Process) Alive() bool { return p.kin.alive() }
+// signal does what signals the group, unless its leader was reaped.
+func (p *Process) signal(do func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped {
+		do()
+	}
+}
 
 // Stop asks the group to end, and after grace ends it. It returns when nothing
 // of it is left, with the pipes closed; false means that something is left in
 // spite of all, such as a process in an uninterruptible wait.
 func (p *Process) Stop(grace time.Duration) bool {
 	defer p.closePipes()
-	if p.Alive() {
-		p.Terminate()
-	}
+	p.signal(p.kin.terminate)
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case <-p.done:
 	case <-timer.C:
-		p.Kill()
+		p.signal(p.kin.kill)
 		select {
 		case <-p.done:
 		case <-time.After(unkillable):
 			return false
 		}
 	}
-	gone := p.kin.end(grace)
-	return endMarked(p.mark, grace) && gone
+	return endMarked(p.mark, grace) && p.clean
 }
 
 // unkillable is how long a process may take to end after it was killed; the
