@@ -63,6 +63,13 @@ func (s *sidecar) start() (unit, *Failure) {
 	if s.engine.Daemon != nil {
 		return startDaemon(s), nil
 	}
+	if s.spec.Prepare != nil {
+		s.set(Starting, "preparing what it runs in", nil)
+		if err := s.spec.Prepare(s.ctx, s.log); err != nil {
+			return nil, &Failure{Kind: Unknown, Cause: clip(err.Error()), Permanent: true, Lines: s.log.Tail(failureLines, 4<<10)}
+		}
+		s.spec.Prepare = nil // it is there for later starts
+	}
 	u, err := startChild(s)
 	if err != nil {
 		f := diagnose(s.engine, err.Error(), err.Error())

@@ -15,6 +15,7 @@ package sidecar
 
 import (
 	"context"
+	"io"
 	"time"
 )
 
@@ -68,7 +69,10 @@ type Spec struct {
 	GPULayers                *int64
 	// HelperArgs are a wrapped program's arguments, for a helper.
 	HelperArgs []string
-	Lifetime   Lifetime
+	// Prepare makes what the program needs and is not there yet, nil for
+	// nothing. It is called before the first start; what it writes is logged.
+	Prepare  func(context.Context, io.Writer) error
+	Lifetime Lifetime
 	// TTL stops a sidecar that nobody called for so long, 0 never. Stall ends a
 	// start that shows no progress for so long; 5 minutes.
 	TTL, Stall time.Duration
@@ -78,6 +82,13 @@ type Spec struct {
 	Reserve map[string]int64
 	// Force starts it though it would not fit.
 	Force bool
+}
+
+// Helper is how a helper is run.
+type Helper struct {
+	// Python runs Script; Prepare makes the Python, nil when it is there.
+	Python, Script string
+	Prepare        func(context.Context, io.Writer) error
 }
 
 // Figure is one amount of memory.

@@ -264,9 +264,14 @@ func (p *prepared) smaller() []string {
 	return out
 }
 
-// agreement is all that is agreed to with a confirmation.
+// agreement is all that is agreed to with a confirmation: everything that says
+// what runs, and on what terms.
 func (p *prepared) agreement() any {
-	return []any{p.spec.Program, p.spec.Args, p.spec.Model, p.spec.Lifetime, p.spec.Engine, p.spec.ContextTokens, p.spec.Sequences, p.fits}
+	s := &p.spec
+	return []any{
+		s.Name, s.Engine, s.Version, s.Program, s.Args, s.HelperArgs, s.Env, s.Files, s.Prepare != nil,
+		s.Model, s.ContextTokens, s.Sequences, s.GPULayers, s.Lifetime, s.TTL, p.fits,
+	}
 }
 
 // question is what the person is asked.
@@ -280,6 +285,9 @@ func (p *prepared) question() string {
 	}
 	if p.spec.Lifetime == sidecar.Detached {
 		s += ", and let it run when this server ends"
+	}
+	if p.spec.Prepare != nil {
+		s += ", after its Python packages are downloaded and installed"
 	}
 	return s + "?"
 }

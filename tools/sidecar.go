@@ -21,9 +21,8 @@ type Sidecars struct {
 	Programs *sidecar.Programs
 	// Roots are the folders of which models may be loaded.
 	Roots []string
-	// Helper returns the script of a helper and the Python that runs it, for
-	// the engines that are helpers.
-	Helper func(engine string) (python, script string, err error)
+	// Helper says how the engines that are helpers are run. It starts nothing.
+	Helper func(engine string) (*sidecar.Helper, error)
 }
 
 // ready returns an error where there are no sidecars.

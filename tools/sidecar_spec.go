@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -72,7 +73,7 @@ func (q SidecarLaunch) spec(ctx context.Context, opts Options, found *lookup.Res
 		out.Version, err = daemonVersion(ctx, e)
 		return out, err
 	case e.Talk == sidecar.Stdio:
-		return s.helper(ctx, e, c, out)
+		return s.helper(ctx, e, c, out, opts.Offline)
 	}
 	p, err := s.Programs.Find(ctx, e)
 	if err != nil {
@@ -100,15 +101,19 @@ func daemonVersion(ctx context.Context, e *sidecar.Engine) (string, error) {
 
 // helper is what runs a helper: Python with its script, which gets the wrapped
 // program's arguments by message.
-func (s *Sidecars) helper(ctx context.Context, e *sidecar.Engine, c *engine.Command, out sidecar.Spec) (sidecar.Spec, error) {
+func (s *Sidecars) helper(ctx context.Context, e *sidecar.Engine, c *engine.Command, out sidecar.Spec, offline bool) (sidecar.Spec, error) {
 	if s.Helper == nil {
 		return out, model.Errorf(model.EngineNotInstalled, "program", "no helpers are set up here")
 	}
-	python, script, err := s.Helper(e.Name)
+	h, err := s.Helper(e.Name)
 	if err != nil {
 		return out, err
 	}
-	out.Program, out.Args, out.Lifetime = python, []string{"-u", script}, sidecar.Session
+	if h.Prepare != nil && offline {
+		return out, model.Errorf(model.Offline, "program", "the Python packages of %s are not here, and the network is not to be used", e.Name).
+			WithHint("start the server without --offline once, or name another program")
+	}
+	out.Program, out.Args, out.Prepare, out.Lifetime = h.Python, []string{"-u", h.Script}, h.Prepare, sidecar.Session
 	if e.Plans != "llama.cpp" {
 		return out, nil
 	}
@@ -187,22 +192,29 @@ func (s *Sidecars) source(given string, found *lookup.Result, plans string, offl
 		}
 		return name, nil
 	}
-	for _, f := range found.Files {
+	for i, f := range found.Files {
 		if strings.EqualFold(filepath.Ext(f.Path), ".gguf") && filepath.IsAbs(f.Path) && found.Model.Format == model.FormatGGUF {
+			for _, part := range found.Files[i+1:] { // the engine opens them too
+				if filepath.IsAbs(part.Path) {
+					if _, err := s.inside(part.Path); err != nil {
+						return "", err
+					}
+				}
+			}
 			return s.inside(f.Path)
 		}
 	}
 	switch info, err := os.Stat(given); {
 	case err == nil && info.IsDir():
-		return s.inside(given)
+		return s.folder(given)
 	case err == nil:
-		return s.inside(filepath.Dir(given))
+		return s.folder(filepath.Dir(given))
 	case strings.HasPrefix(given, "mlx:"), plans == "llama.cpp", offline && !fromDisk(found):
 		return "", model.Errorf(model.NotReady, "model", "the weights of %s are not on this machine", found.Reference).
 			WithHint("download them first, into a folder that the server may load from")
 	}
 	ref := strings.TrimPrefix(strings.TrimPrefix(given, "catalog:"), "hf:")
-	if filepath.IsAbs(ref) || strings.Contains(ref, "..") || strings.Contains(ref, ":/") {
+	if filepath.IsAbs(ref) || strings.Contains(ref, "..") || strings.Contains(ref, ":/") || strings.HasPrefix(ref, "-") {
 		return "", model.Errorf(model.Denied, "model", "%.200q is no repository", ref).WithHint("give org/name, or a file in a folder that models are loaded from")
 	}
 	return ref, nil
@@ -213,15 +225,55 @@ func fromDisk(found *lookup.Result) bool {
 	return slices.ContainsFunc(found.Files, func(f lookup.File) bool { return filepath.IsAbs(f.Path) })
 }
 
-// inside returns the real path when it is inside a root.
+// mostEntries bounds what is looked at in a model's folder.
+const mostEntries = 10000
+
+// folder returns a folder that is inside a root with all that is in it: an
+// engine follows the links of a model's folder.
+func (s *Sidecars) folder(path string) (string, error) {
+	path, err := s.inside(path)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		return "", err
+	}
+	n := 0
+	err = filepath.WalkDir(path, func(entry string, d fs.DirEntry, err error) error {
+		if n++; err != nil || n > mostEntries {
+			return model.Errorf(model.Denied, "model", "the files in %s cannot be looked at", path).WithHint("give a folder with one model")
+		}
+		if d.Type()&fs.ModeSymlink == 0 {
+			return nil
+		}
+		if _, err := s.inside(entry); err != nil {
+			return err
+		}
+		if info, err := os.Stat(entry); err != nil || info.IsDir() { // what is in there was not looked at
+			return model.Errorf(model.Denied, "model", "%s has a link to another folder", path).WithHint("give a folder whose links are to files")
+		}
+		return nil
+	})
+	return path, err
+}
+
+// inside returns the path, with the links of its folder resolved, when what it
+// leads to is inside a root. Its own name stays: parts of a model are found by
+// their names, which the Hub's cache has for links.
 func (s *Sidecars) inside(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	real, err := filepath.EvalSymlinks(path)
+	unreadable := model.Errorf(model.ModelNotFound, "model", "%s cannot be read", path)
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
-		return "", model.Errorf(model.ModelNotFound, "model", "%s cannot be read", path)
+		return "", unreadable
+	}
+	resolved := filepath.Join(dir, filepath.Base(path))
+	real, err := filepath.EvalSymlinks(resolved)
+	if err != nil {
+		return "", unreadable
 	}
 	for _, root := range s.Roots {
 		root, err := filepath.EvalSymlinks(root)
@@ -229,10 +281,10 @@ func (s *Sidecars) inside(path string) (string, error) {
 			continue // it is not there
 		}
 		if rel, err := filepath.Rel(root, real); err == nil && filepath.IsLocal(rel) {
-			if strings.ContainsAny(path, shellWords) {
+			if strings.ContainsAny(resolved, shellWords) {
 				return "", model.Errorf(model.InvalidArgument, "model", "the path has characters that mean something to a shell")
 			}
-			return path, nil
+			return resolved, nil
 		}
 	}
 	return "", model.Errorf(model.Denied, "model", "%s is outside the folders that models are loaded from", path).

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,23 +16,26 @@ import (
 // acceptedBy reads the options that each engine's server accepts.
 func acceptedBy(t *testing.T) map[string]map[string]bool {
 	t.Helper()
-	raw, err := os.ReadFile("../testdata/launch_options.txt")
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob("../testdata/launch_flags/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
 	}
 	out := map[string]map[string]bool{}
-	name := ""
-	for _, line := range strings.Split(string(raw), "\n") {
-		switch {
-		case line == "", strings.HasPrefix(line, "#"):
-		case !strings.HasPrefix(line, "-"):
-			name = line
-			out[name] = map[string]bool{}
-		default:
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := map[string]bool{}
+		for line := range strings.Lines(string(raw)) {
+			if strings.HasPrefix(line, "#") {
+				continue
+			}
 			for _, o := range strings.Fields(line) {
-				out[name][strings.TrimSuffix(o, "=")] = true
+				known[strings.TrimSuffix(o, "=")] = true
 			}
 		}
+		out[strings.TrimSuffix(filepath.Base(f), ".txt")] = known
 	}
 	return out
 }

@@ -3,7 +3,9 @@ package tools
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,7 +152,7 @@ func TestHelperTool(t *testing.T) {
 	dir := t.TempDir()
 	path := tinyModel(t, dir)
 	opts := sidecars(t, dir, llamaServer(t), 1<<30)
-	opts.Sidecars.Helper = helpers.Setup{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}.Find
+	opts.Sidecars.Helper = helpers.Setup{Dir: t.TempDir()}.Find
 	s := newSurface(t, opts)
 	r := ask(t, s, "launch_sidecar", map[string]any{"model": path, "program": "llama-bridge", "context_tokens": 1024, "sequences": 3, "name": "helped", "confirm": true})
 	if r.Failed {
@@ -234,6 +236,86 @@ func TestLaunchRefused(t *testing.T) {
 	}
 	if r := ask(t, newSurface(t, Options{AllowLaunch: true}), "list_sidecars", nil); !r.Failed {
 		t.Errorf("without sidecars: %s", r.Text)
+	}
+}
+
+// A model's folder is followed to where its links lead.
+func TestFolder(t *testing.T) {
+	root, elsewhere := t.TempDir(), t.TempDir()
+	s := &Sidecars{Roots: []string{root}}
+	blob, secret := filepath.Join(root, "blob"), filepath.Join(elsewhere, "secret")
+	for _, f := range []string{blob, secret} {
+		if err := os.WriteFile(f, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make := func(name, link string) string {
+		dir := filepath.Join(root, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(link, filepath.Join(dir, "model.safetensors")); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	good := make("good", blob)
+	if got, err := s.folder(good); err != nil || filepath.Base(got) != "good" {
+		t.Errorf("a link inside the root: %v: %s", err, got)
+	}
+	if err := os.Symlink(good, filepath.Join(root, "again")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.folder(filepath.Join(root, "again")); err != nil || filepath.Base(got) != "good" {
+		t.Errorf("a link to the folder: %v: %s", err, got)
+	}
+	outside := make("outside", secret)
+	if err := os.Symlink(outside, filepath.Join(root, "hidden")); err != nil {
+		t.Fatal(err)
+	}
+	for name, dir := range map[string]string{
+		"a link to a file elsewhere": outside, "the same behind a link": filepath.Join(root, "hidden"), "a link to a folder elsewhere": make("up", elsewhere),
+		"a link to a folder": make("across", good), "a broken link": make("broken", filepath.Join(root, "none")), "elsewhere": elsewhere, "up": root + "/../" + filepath.Base(elsewhere),
+	} {
+		if got, err := s.folder(dir); err == nil {
+			t.Errorf("%s: %s is taken", name, got)
+		}
+	}
+}
+
+// Nothing is downloaded, and no environment made, before a person agreed, nor
+// at all when the network is not to be used.
+func TestPrepareWaits(t *testing.T) {
+	prepared := 0
+	opts := sidecars(t, t.TempDir(), "", 1<<40)
+	opts.Sidecars.Helper = func(string) (*sidecar.Helper, error) {
+		return &sidecar.Helper{Python: "/nowhere/python", Script: "x.py", Prepare: func(_ context.Context, out io.Writer) error {
+			prepared++
+			fmt.Fprintln(out, "downloading")
+			return errors.New("no luck")
+		}}, nil
+	}
+	args := map[string]any{"model": "catalog:Qwen/Qwen3-0.6B", "engine": "transformers", "confirm": true}
+	if r := ask(t, newSurface(t, opts), "launch_sidecar", args); !r.Failed || !strings.Contains(string(r.Structured), `"not_ready"`) {
+		t.Errorf("offline without weights: %s", r.Text)
+	}
+	opts.Offline = false
+	s := newSurface(t, opts)
+	args["confirm"] = false
+	if r := ask(t, s, "launch_sidecar", args); !r.Failed || !strings.Contains(string(r.Structured), `"denied"`) || !strings.Contains(r.Text, "downloaded") {
+		t.Errorf("not agreed: %s", r.Text)
+	}
+	if prepared != 0 {
+		t.Error("it was prepared before anybody agreed")
+	}
+	args["confirm"] = true
+	r := ask(t, s, "launch_sidecar", args)
+	if r.Failed || prepared != 1 {
+		t.Fatalf("prepared %d times: %s", prepared, r.Text)
+	}
+	got := r.Answer.(*SidecarInfo)
+	if got.State != sidecar.Failed || got.Failure.Cause != "no luck" || len(got.Failure.Lines) != 1 || got.Failure.Lines[0] != "downloading" {
+		t.Errorf("%s %s", r.Text, r.Structured)
 	}
 }
 

@@ -71,7 +71,7 @@ func (l *launching) sidecars(e *env, log *slog.Logger) (*tools.Sidecars, error) 
 		}),
 		Programs: &sidecar.Programs{Dir: filepath.Join(dir, "programs"), Paths: l.paths},
 		Roots:    append(stores(e.getenv, dir), l.roots...),
-		Helper:   helpers.Setup{Dir: filepath.Join(dir, "helpers"), Log: log}.Find,
+		Helper:   helpers.Setup{Dir: filepath.Join(dir, "helpers")}.Find,
 	}, nil
 }
 

@@ -9,8 +9,8 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +18,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"hwledger/calc/model"
+	"hwledger/sidecar"
 )
 
 // Files are the scripts and the pinned requirements.
@@ -39,34 +42,32 @@ type Setup struct {
 	// Dir takes the scripts and the environments.
 	Dir string
 	// Uv is the program of that name, found in PATH when empty.
-	Uv  string
-	Log *slog.Logger
+	Uv string
 }
 
 // makeWithin bounds the making of an environment, which downloads.
 const makeWithin = 30 * time.Minute
 
-// Find returns the Python and the script of an engine's helper. The
-// environment is made with uv when it is not there, once for each content of
-// its requirements. It returns EngineNotInstalled when that cannot be done.
-func (s Setup) Find(engine string) (python, script string, err error) {
+// Find returns how an engine's helper is run. Nothing is downloaded: where its
+// environment is not made yet, Prepare makes it with uv, once for each content
+// of its requirements. It returns EngineNotInstalled when that cannot be done.
+func (s Setup) Find(engine string) (*sidecar.Helper, error) {
 	h, ok := scripts[engine]
 	if !ok {
-		return "", "", model.Errorf(model.InvalidArgument, "program", "%s has no helper", engine)
+		return nil, model.Errorf(model.InvalidArgument, "program", "%s has no helper", engine)
 	}
 	dir, err := s.write()
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
+	out := &sidecar.Helper{Script: filepath.Join(dir, h.script)}
 	if h.requirements == "" {
-		python, err = exec.LookPath("python3")
-		if err != nil {
-			return "", "", model.Errorf(model.EngineNotInstalled, "program", "%s needs python3", engine).WithHint("install Python 3")
+		if out.Python, err = exec.LookPath("python3"); err != nil {
+			return nil, model.Errorf(model.EngineNotInstalled, "program", "%s needs python3", engine).WithHint("install Python 3")
 		}
-		return python, filepath.Join(dir, h.script), nil
+		return out, nil
 	}
-	python, err = s.environment(dir, h.requirements)
-	return python, filepath.Join(dir, h.script), err
+	return out, s.environment(out, dir, h.requirements)
 }
 
 // write puts the files into a folder that is named by what they say.
@@ -99,41 +100,75 @@ func (s Setup) write() (string, error) {
 	return dir, nil
 }
 
-// environment returns the Python of the environment for the requirements.
-func (s Setup) environment(dir, requirements string) (string, error) {
+// environment fills in the Python of the environment for the requirements, and
+// how to make it when it is not there.
+func (s Setup) environment(h *sidecar.Helper, dir, requirements string) error {
 	b, err := Files.ReadFile(requirements)
 	if err != nil {
-		return "", err
+		return err
 	}
 	sum := sha256.Sum256(b)
-	venv := filepath.Join(s.Dir, strings.TrimSuffix(requirements, ".txt")+"-"+hex.EncodeToString(sum[:])[:16])
-	python := filepath.Join(venv, "bin", "python")
+	e := environment{
+		venv: filepath.Join(s.Dir, strings.TrimSuffix(requirements, ".txt")+"-"+hex.EncodeToString(sum[:])[:16]), requirements: filepath.Join(dir, requirements), uv: s.Uv,
+	}
+	h.Python = e.python()
+	if e.complete() {
+		return nil
+	}
+	if e.uv == "" {
+		if e.uv, err = exec.LookPath("uv"); err != nil {
+			return model.Errorf(model.EngineNotInstalled, "program", "the environment of this helper is made with uv, which is not installed").
+				WithHint("install uv, or make %s by hand with the requirements in %s", e.venv, e.requirements)
+		}
+	}
+	h.Prepare = e.make
+	return nil
+}
+
+// environment is a Python environment with what a file requires.
+type environment struct{ venv, requirements, uv string }
+
+func (e environment) python() string {
 	if runtime.GOOS == "windows" {
-		python = filepath.Join(venv, "Scripts", "python.exe")
+		return filepath.Join(e.venv, "Scripts", "python.exe")
 	}
-	done := filepath.Join(venv, "complete")
-	if _, err := os.Stat(done); err == nil {
-		return python, nil
-	}
-	uv := s.Uv
-	if uv == "" {
-		if uv, err = exec.LookPath("uv"); err != nil {
-			return "", model.Errorf(model.EngineNotInstalled, "program", "the environment of this helper is made with uv, which is not installed").
-				WithHint("install uv, or make %s by hand with the requirements in %s", venv, filepath.Join(dir, requirements))
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), makeWithin)
+	return filepath.Join(e.venv, "bin", "python")
+}
+
+// mark is the file that says that the environment is whole.
+func (e environment) mark() string { return filepath.Join(e.venv, "complete") }
+
+func (e environment) complete() bool {
+	_, err := os.Stat(e.mark())
+	return err == nil
+}
+
+// make makes the environment, one maker at a time. What an earlier one left
+// unfinished is removed.
+func (e environment) make(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, makeWithin)
 	defer cancel()
+	lock := flock.New(e.venv + ".lock")
+	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+		return fmt.Errorf("waiting for another maker of the environment: %w", err)
+	}
+	defer lock.Unlock()
+	if e.complete() {
+		return nil
+	}
+	if err := os.RemoveAll(e.venv); err != nil {
+		return fmt.Errorf("removing an unfinished environment: %w", err)
+	}
 	for _, args := range [][]string{
-		{"venv", "--python", "3.12", venv},
-		{"pip", "install", "--python", python, "--requirement", filepath.Join(dir, requirements)},
+		{"venv", "--no-progress", "--python", "3.12", e.venv},
+		{"pip", "install", "--no-progress", "--python", e.python(), "--requirement", e.requirements},
 	} {
-		cmd := exec.CommandContext(ctx, uv, args...)
+		cmd := exec.CommandContext(ctx, e.uv, args...)
 		cmd.WaitDelay = time.Second
-		if out, err := cmd.CombinedOutput(); err != nil {
-			s.Log.Error("making the environment of a helper", "command", args[0], "error", err, "output", string(out[max(0, len(out)-4096):]))
-			return "", model.Errorf(model.EngineNotInstalled, "program", "uv %s failed", args[0]).WithHint("the server's log on stderr has its output")
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("making its environment: uv %s: %w", args[0], err)
 		}
 	}
-	return python, os.WriteFile(done, nil, 0o600)
+	return os.WriteFile(e.mark(), nil, 0o600)
 }

@@ -1,9 +1,10 @@
 package helpers_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"log/slog"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"hwledger/calc/model"
 	"hwledger/internal/ggufgen"
 	"hwledger/sidecar"
 	"hwledger/sidecar/engines"
@@ -35,6 +35,9 @@ func uv(record string) int {
 	}
 	defer f.Close()
 	line := strings.Join(os.Args[1:], " ")
+	if os.Getenv("FAKE_UV_FAILS") != "" {
+		os.Stderr.WriteString("no luck\n")
+	}
 	if _, err := f.WriteString(line + "\n"); err != nil || os.Getenv("FAKE_UV_FAILS") != "" {
 		return 1
 	}
@@ -50,8 +53,6 @@ func python(t *testing.T) {
 		t.Skip("there is no python3")
 	}
 }
-
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // TestLlamaHelper runs the protocol against a real model: the helper around
 // the real llama-server.
@@ -69,16 +70,16 @@ func TestLlamaHelper(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	py, script, err := helpers.Setup{Dir: t.TempDir(), Log: quiet()}.Find("llama-bridge")
-	if err != nil {
-		t.Fatal(err)
+	h, err := helpers.Setup{Dir: t.TempDir()}.Find("llama-bridge")
+	if err != nil || h.Prepare != nil {
+		t.Fatalf("%v: %+v", err, h)
 	}
 	m := sidecar.New(sidecar.Options{Dir: t.TempDir(), Engines: engines.All(engines.Config{})})
 	t.Cleanup(func() { m.Close() })
 	run := func(args ...string) *sidecar.Status {
 		t.Helper()
 		st, err := m.Launch(t.Context(), sidecar.Spec{
-			Engine: "llama-bridge", Model: path, Program: py, Args: []string{"-u", script},
+			Engine: "llama-bridge", Model: path, Program: h.Python, Args: []string{"-u", h.Script},
 			HelperArgs: append([]string{server, "--host", "127.0.0.1", "--port", "1", "-c", "1024", "-np", "1", "-fa", "on", "-lv", "4"}, args...),
 		})
 		if err != nil {
@@ -138,8 +139,8 @@ func cancelled(t *testing.T, m *sidecar.Manager, id string) {
 	}
 }
 
-// The environment of a helper is made once, with pinned requirements, and
-// again when a first try failed.
+// The environment of a helper is made when it is needed and no sooner, once,
+// with pinned requirements; what a failed try left is removed first.
 func TestEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	record := filepath.Join(dir, "record")
@@ -148,28 +149,48 @@ func TestEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := helpers.Setup{Dir: dir, Uv: program, Log: quiet()}
+	s := helpers.Setup{Dir: dir, Uv: program}
+	h, err := s.Find("mlx-bridge")
+	if err != nil || h.Prepare == nil || !strings.HasPrefix(h.Python, dir) || !strings.HasSuffix(h.Script, "lm_helper.py") {
+		t.Fatalf("%v: %+v", err, h)
+	}
+	if _, err := os.Stat(record); err == nil {
+		t.Error("uv was called before it was asked for")
+	}
 	t.Setenv("FAKE_UV_FAILS", "1")
-	var e *model.Error
-	if _, _, err := s.Find("mlx-bridge"); !errors.As(err, &e) || e.Code != model.EngineNotInstalled {
-		t.Errorf("%v", err)
+	var said bytes.Buffer
+	if err := h.Prepare(t.Context(), &said); err == nil || !strings.Contains(said.String(), "no luck") {
+		t.Errorf("%v: %q", err, &said)
 	}
 	os.Unsetenv("FAKE_UV_FAILS")
-	if err := os.Remove(record); err != nil {
+	rest := filepath.Join(filepath.Dir(filepath.Dir(h.Python)), "rest")
+	if err := errors.Join(os.Remove(record), os.MkdirAll(filepath.Dir(rest), 0o700), os.WriteFile(rest, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		py, script, err := s.Find("mlx-bridge")
-		if err != nil || !strings.HasPrefix(py, dir) || !strings.HasSuffix(script, "lm_helper.py") {
-			t.Fatalf("%v: %s %s", err, py, script)
+	makers := make(chan error)
+	for range 4 { // at once
+		go func() { makers <- h.Prepare(t.Context(), io.Discard) }()
+	}
+	for range 4 {
+		if err := <-makers; err != nil {
+			t.Error(err)
 		}
+	}
+	if _, err := os.Stat(rest); err == nil {
+		t.Error("what a failed try left is still there")
+	}
+	if again, err := s.Find("mlx-bridge"); err != nil || again.Prepare != nil || again.Python != h.Python {
+		t.Errorf("%v: %+v", err, again)
 	}
 	got, err := os.ReadFile(record)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lines := strings.Split(strings.TrimSpace(string(got)), "\n"); len(lines) != 2 || !strings.HasPrefix(lines[0], "venv --python 3.12 ") || !strings.HasPrefix(lines[1], "pip install --python ") {
+	if lines := strings.Split(strings.TrimSpace(string(got)), "\n"); len(lines) != 2 || !strings.HasPrefix(lines[0], "venv ") || !strings.HasPrefix(lines[1], "pip install ") {
 		t.Errorf("uv was called with %q", lines)
+	}
+	if _, err := (helpers.Setup{Dir: t.TempDir(), Uv: ""}).Find("nothing"); err == nil {
+		t.Error("a helper that there is none of was found")
 	}
 	for _, name := range []string{"mlx.txt", "transformers.txt"} {
 		text, err := helpers.Files.ReadFile(name)

@@ -53,7 +53,7 @@ class MLX(Engine):
             raise Error(NOT_LOADED, "no model is loaded")
         prompt = params.get("prompt") or ""
         if params.get("messages"):
-            prompt = self.tokenizer.apply_chat_template(params["messages"], add_generation_prompt=True)
+            prompt = self.tokenizer.apply_chat_template(params["messages"], add_generation_prompt=True, return_dict=False)
         sampler = None
         if params.get("temperature") is not None:
             from mlx_lm.sample_utils import make_sampler
