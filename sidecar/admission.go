@@ -43,34 +43,71 @@ func (hostProbe) Pools(context.Context) ([]Pool, error) {
 	return []Pool{p}, nil
 }
 
-// Free returns the pools with what starting sidecars will still take left out.
+// Free returns the pools with what sidecars will still take left out.
 func (m *Manager) Free(ctx context.Context) ([]Pool, error) {
 	m.adoptAll()
-	pools, err := m.opts.Probe.Pools(ctx)
+	pools, claims, err := m.look(ctx)
 	if err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.lessReserved(pools), nil
+	return m.lessClaimed(pools, claims), nil
 }
 
-// lessReserved subtracts what starting sidecars have been promised and not
-// taken: until it is taken, it still looks free. The caller holds mu.
-func (m *Manager) lessReserved(pools []Pool) []Pool {
+// look returns the pools, and the claims on them by sidecar from before: one
+// that becomes ready while the pools are read has taken its part in neither or
+// both, and both is the safe side.
+func (m *Manager) look(ctx context.Context) ([]Pool, map[string]map[string]int64, error) {
+	m.mu.Lock()
+	all := slices.Collect(maps.Values(m.sidecars))
+	m.mu.Unlock()
+	claims := map[string]map[string]int64{}
+	for _, s := range all {
+		claims[s.id] = s.claims(ctx)
+	}
+	pools, err := m.opts.Probe.Pools(ctx)
+	return pools, claims, err
+}
+
+// lessClaimed subtracts the claims. Sidecars that came after the look claim all
+// that they were promised. The caller holds mu.
+func (m *Manager) lessClaimed(pools []Pool, claims map[string]map[string]int64) []Pool {
 	out := slices.Clone(pools)
-	for _, s := range m.sidecars {
-		if s.state() != Starting {
-			continue
+	for id, s := range m.sidecars {
+		claim, seen := claims[id]
+		if !seen && s.state() == Starting {
+			claim = s.spec.Reserve
 		}
 		for i := range out {
-			if n := s.spec.Reserve[out[i].ID]; n > 0 {
-				if out[i].ID == HostPool {
-					n = max(0, n-s.resident())
-				}
-				out[i].Free = max(0, out[i].Free-n)
+			out[i].Free = max(0, out[i].Free-max(0, claim[out[i].ID]))
+		}
+	}
+	return out
+}
+
+// claims is what the sidecar has of what still looks free: while it starts, all
+// that it was promised and has not taken; after that the pages of files that it
+// has mapped, which the system counts as available.
+func (s *sidecar) claims(ctx context.Context) map[string]int64 {
+	state := s.state()
+	if state.Over() {
+		return nil
+	}
+	anonymous, files := s.pages()
+	if state != Starting {
+		return map[string]int64{HostPool: min(files, s.spec.Reserve[HostPool])}
+	}
+	out := maps.Clone(s.spec.Reserve)
+	if probe, ok := s.m.opts.Probe.(Meter); ok && s.onDevices() {
+		if held, err := probe.Held(ctx, s.pids()); err == nil {
+			for id, n := range held {
+				out[id] -= n
 			}
 		}
+	}
+	if _, ok := out[HostPool]; ok {
+		out[HostPool] -= anonymous
 	}
 	return out
 }

@@ -109,12 +109,12 @@ func TestMemoryBack(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
-	for _, e := range rec.events {
-		if e.Type == "measurement" {
-			if got := e.Payload["pool_delta_bytes"].(map[string]int64)["gpu0"]; got != 55 {
-				t.Errorf("it took %d of the device, want 55", got)
-			}
-		}
+	exit := rec.last(t, "exit")
+	if got := exit["peak_bytes"]; got != int64(55) {
+		t.Errorf("it took %v of the device, want 55", got)
+	}
+	if _, there := exit["energy_mj"]; there {
+		t.Error("an energy that no counter tells")
 	}
 }
 

@@ -134,9 +134,13 @@ func TestAdoptedEnds(t *testing.T) {
 	dir := t.TempDir()
 	cmd, id, _ := supervised(t, dir, "serve", sidecar.Detached)
 	kill(t, cmd)
-	m := manager(t, func(o *sidecar.Options) { o.Dir = dir })
+	rec := &recorder{}
+	m := manager(t, func(o *sidecar.Options) { o.Dir, o.Recorder = dir, rec })
 	if st := settle(t, m, id); st.State != sidecar.Ready {
 		t.Fatalf("%+v", st)
+	}
+	if got := rec.types(); got != "" {
+		t.Errorf("of its start was recorded again: %s", got)
 	}
 	if _, err := m.Call(t.Context(), id, sidecar.Call{Prompt: "crash"}, nil); err == nil {
 		t.Error("a call that crashed it was answered")
@@ -208,11 +212,24 @@ func TestDamagedRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// What is left of one is ended, though its record does not say who it is.
+	rest := exec.Command(os.Args[0])
+	rest.Env = []string{modeEnv + "=hang", "HWLEDGER_SIDECAR=0123456789"}
+	if err := rest.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- rest.Wait() }()
 	m := manager(t, func(o *sidecar.Options) { o.Dir = dir })
 	if all := m.List(); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "not-an-id")); err != nil {
-		t.Errorf("a foreign folder is gone: %v", err)
+	if err := <-ended; err == nil {
+		t.Error("what was left has ended by itself")
+	}
+	for name, want := range map[string]bool{"not-an-id": true, "0123456789": false, "1123456789": true, "2123456789": false} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("the folder %s is kept: %v", name, err == nil)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"hwledger/calc/model"
@@ -13,7 +14,8 @@ import (
 // was ready, zero for never, and why it failed; nil when it was ended for
 // being idle, or on request.
 func (s *sidecar) attempt(u unit) (time.Time, *Failure) {
-	began := time.Now()
+	began, adopted := time.Now(), u != nil
+	m := newMeter(s, adopted)
 	if u == nil {
 		var f *Failure
 		if u, f = s.start(); f != nil {
@@ -24,14 +26,15 @@ func (s *sidecar) attempt(u unit) (time.Time, *Failure) {
 	f := s.awaitReady(u)
 	if f == nil && s.ctx.Err() == nil {
 		at := time.Now()
-		f = s.serve(u, began)
-		return at, s.finish(u, f)
+		s.measured(u, at.Sub(began), adopted)
+		f = s.serve(u, m)
+		return at, s.finish(u, f, m)
 	}
-	return time.Time{}, s.finish(u, f)
+	return time.Time{}, s.finish(u, f, m)
 }
 
 // finish ends the unit and records how it went.
-func (s *sidecar) finish(u unit, f *Failure) *Failure {
+func (s *sidecar) finish(u unit, f *Failure, m *meter) *Failure {
 	if s.isLeaving() {
 		u.leave()
 		return f
@@ -44,17 +47,13 @@ func (s *sidecar) finish(u unit, f *Failure) *Failure {
 		reason = context.Cause(s.ctx).Error()
 	}
 	s.set(Stopping, reason, nil)
+	m.look()
 	held := s.devicePools()
 	if !u.stop(s.m.opts.Grace) {
 		s.set(Stopping, leftOver, nil)
 	}
 	s.awaitMemory(held)
-	payload := u.usage()
-	payload["reason"], payload["how"] = reason, u.how()
-	if f != nil {
-		payload["kind"], payload["lines"] = f.Kind, f.Lines
-	}
-	s.record("exit", payload)
+	s.recordExit(u, reason, f, m)
 	return f
 }
 
@@ -133,12 +132,12 @@ const lastWords = 8 << 10
 
 // serve enters ready and stays until the unit fails, is idle for too long
 // (nil), or the sidecar shall end (nil).
-func (s *sidecar) serve(u unit, began time.Time) *Failure {
-	s.measured(u, time.Since(began))
+func (s *sidecar) serve(u unit, m *meter) *Failure {
 	s.mu.Lock()
 	s.unit = u
 	s.mu.Unlock()
-	s.set(Ready, "", func(st *Status) { st.Took, st.LastUsed = time.Since(began), time.Now() })
+	m.look()
+	s.set(Ready, "", func(st *Status) { st.LastUsed = time.Now() })
 	defer func() {
 		s.mu.Lock()
 		s.unit = nil
@@ -164,11 +163,13 @@ func (s *sidecar) serve(u unit, began time.Time) *Failure {
 		case <-s.ctx.Done():
 			return nil
 		case <-check.C:
+			m.look()
 			if missed = s.missed(u, missed); missed >= mostMissed {
 				return &Failure{Kind: Stalled, Cause: "it runs and does not answer any more", Lines: s.log.Tail(failureLines, 4<<10)}
 			}
 		case <-ttl.C:
 		case <-s.idle:
+			m.look()
 		}
 	}
 }
@@ -243,9 +244,10 @@ func (s *sidecar) release() {
 	}
 }
 
-// measured reads what the engine took, and records it beside the prediction.
-func (s *sidecar) measured(u unit, took time.Duration) {
-	r := Reading{}
+// measured reads what the engine took, and records it beside the prediction. Of
+// one that was adopted it was recorded when it became ready.
+func (s *sidecar) measured(u unit, took time.Duration, adopted bool) {
+	r, source := Reading{}, ""
 	if s.m.opts.Reader != nil {
 		r = s.m.opts.Reader.Read(s.engine.Plans, s.settled(u))
 	}
@@ -256,19 +258,25 @@ func (s *sidecar) measured(u unit, took time.Duration) {
 	r.Measured = slices.DeleteFunc(r.Measured, func(f Figure) bool {
 		return slices.ContainsFunc(own, func(o Figure) bool { return o.Name == f.Name })
 	})
+	if len(r.Measured) > 0 {
+		source = "log"
+	}
+	if len(own) > 0 {
+		source = strings.TrimPrefix(source+"+engine", "+")
+	}
 	r.Measured = append(r.Measured, own...)
 	s.mu.Lock()
 	s.st.Measured = r.Measured
+	if !adopted {
+		s.st.Took = took
+	}
 	if s.st.Version == "" {
 		s.st.Version = r.Version
 	}
 	s.mu.Unlock()
-	if s.m.opts.Recorder != nil {
-		s.record("measurement", map[string]any{
-			"predicted": s.spec.Predicted, "measured": r.Measured, "resident_bytes": s.resident(), "pool_delta_bytes": taken(s.before, s.devicePools()),
-		})
+	if !adopted {
+		s.recordMeasurement(r.Measured, source, took)
 	}
-	s.record("timing", map[string]any{"what": "start", "milliseconds": took.Milliseconds()})
 }
 
 // settled is the log up to now: a file is read to its end first.

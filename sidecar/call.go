@@ -84,10 +84,7 @@ func (m *Manager) Call(ctx context.Context, ref string, q Call, onText func(stri
 	}
 	r.FirstToken, r.Total = first, time.Since(began)
 	r.finish()
-	s.record("timing", map[string]any{
-		"what": "call", "milliseconds": r.Total.Milliseconds(), "first_token_milliseconds": first.Milliseconds(),
-		"prompt_tokens": r.PromptTokens, "completion_tokens": r.CompletionTokens, "tokens_per_second": r.PerSecond,
-	})
+	s.recordCall(q, r)
 	return r, nil
 }
 

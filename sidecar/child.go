@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,9 +97,11 @@ func startChild(s *sidecar) (_ *child, err error) {
 		c.own.Stop(0)
 		return nil, err
 	}
-	s.record("launch", map[string]any{
-		"argv": append([]string{s.spec.Program}, args...), "lifetime": string(s.spec.Lifetime), "pid": c.ident.PID, "program": s.spec.Program,
-	})
+	argv := append([]string{s.spec.Program}, args...)
+	if len(s.spec.HelperArgs) > 0 {
+		argv = append(append(argv, "--"), s.spec.HelperArgs...) // they go by message
+	}
+	s.recordLaunch(map[string]any{"argv": argv, "pid": c.ident.PID})
 	return c, nil
 }
 
@@ -197,14 +200,16 @@ func (c *child) how() string {
 }
 
 func (c *child) usage() map[string]any {
-	out := map[string]any{"pid": c.ident.PID, "uptime_milliseconds": time.Since(c.began).Milliseconds()}
+	out := map[string]any{}
 	if c.own != nil {
 		select {
 		case <-c.own.Done():
 			x := c.own.Exit()
-			out["exit_code"], out["cpu_milliseconds"] = x.Code, x.CPU.Milliseconds()
+			out["cpu_ms"] = x.CPU.Milliseconds()
 			if x.Signal != "" {
 				out["signal"] = x.Signal
+			} else {
+				out["code"] = x.Code
 			}
 			if x.Peak > 0 {
 				out["peak_resident_bytes"] = x.Peak
@@ -216,8 +221,7 @@ func (c *child) usage() map[string]any {
 }
 
 func (c *child) progress() int64 {
-	_, moved := proc.Usage(c.ident.PID)
-	return c.s.log.Written() + moved
+	return c.s.log.Written() + proc.Moved(c.ident.PID)
 }
 
 func (c *child) describe(st *Status) {
@@ -307,13 +311,16 @@ func (c *child) close() {
 	}
 }
 
-// resident is the memory of a sidecar's processes, 0 when unknown.
-func resident(pid int) int64 {
+// pages are the memory of the sidecar's processes, 0 when unknown: of their
+// own, and of files that they have mapped.
+func (s *sidecar) pages() (anonymous, files int64) {
+	s.mu.Lock()
+	pid := s.st.PID
+	s.mu.Unlock()
 	if pid == 0 {
-		return 0
+		return 0, 0
 	}
-	n, _ := proc.Usage(pid)
-	return n
+	return proc.Resident(pid)
 }
 
 // inherited are the variables that a child gets of ours: who and where it is,
@@ -330,13 +337,23 @@ var inherited = []string{
 // again.
 func mark(id string) string { return "HWLEDGER_SIDECAR=" + id }
 
+// inheritedEnv are the inherited variables that are set.
+func inheritedEnv() []string {
+	out := []string{} // nil would inherit all
+	for _, name := range inherited {
+		if v, ok := os.LookupEnv(name); ok {
+			out = append(out, name+"="+v)
+		}
+	}
+	return out
+}
+
 // environment is all that the child has.
 func environment(s *sidecar) []string {
 	set := map[string]string{"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-	for _, name := range inherited {
-		if v, ok := os.LookupEnv(name); ok {
-			set[name] = v
-		}
+	for _, v := range inheritedEnv() {
+		name, value, _ := strings.Cut(v, "=")
+		set[name] = value
 	}
 	for _, from := range []map[string]string{s.engine.Env, s.spec.Env} {
 		for k, v := range from {
@@ -345,6 +362,9 @@ func environment(s *sidecar) []string {
 	}
 	if filepath.IsAbs(s.spec.Model) {
 		set["HF_HUB_OFFLINE"] = "1"
+	}
+	if set["HF_HUB_OFFLINE"] == "1" {
+		delete(set, "HF_TOKEN") // nothing is fetched with it
 	}
 	if s.engine.KeyEnv != "" {
 		set[s.engine.KeyEnv] = s.key

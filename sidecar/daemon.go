@@ -13,7 +13,6 @@ import (
 type loaded struct {
 	s      *sidecar
 	d      Daemon
-	began  time.Time
 	cancel context.CancelFunc
 	// loading ends when the daemon has answered; then err is what it said.
 	loading chan struct{}
@@ -28,9 +27,9 @@ const watchEvery = 5 * time.Second
 
 func startDaemon(s *sidecar) *loaded {
 	d := s.engine.Daemon
-	u := &loaded{s: s, d: d, began: time.Now(), loading: make(chan struct{}), gone: make(chan struct{})}
+	u := &loaded{s: s, d: d, loading: make(chan struct{}), gone: make(chan struct{})}
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
-	u.talk = &webTalk{e: s.engine, transport: transport, client: &http.Client{Transport: transport}, base: strings.TrimSuffix(d.URL(), "/v1"), model: s.spec.Model}
+	u.talk = &webTalk{e: s.engine, transport: transport, client: &http.Client{Transport: transport, CheckRedirect: stay}, base: strings.TrimSuffix(d.URL(), "/v1"), model: s.spec.Model}
 	ctx, cancel := context.WithCancel(context.Background())
 	u.cancel = cancel
 	go func() {
@@ -38,7 +37,7 @@ func startDaemon(s *sidecar) *loaded {
 		u.err = d.Load(ctx, s.spec.Model, LoadOptions{ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, GPULayers: s.spec.GPULayers})
 	}()
 	go u.watch(ctx)
-	s.record("launch", map[string]any{"daemon": d.URL(), "lifetime": string(s.spec.Lifetime)})
+	s.recordLaunch(map[string]any{"daemon": d.URL()})
 	return u
 }
 
@@ -97,7 +96,7 @@ func (u *loaded) how() string {
 }
 
 func (u *loaded) usage() map[string]any {
-	return map[string]any{"uptime_milliseconds": time.Since(u.began).Milliseconds()}
+	return map[string]any{}
 }
 
 func (u *loaded) call(ctx context.Context, q Call, onText func(string)) (*Reply, error) {

@@ -48,6 +48,13 @@ func launch(t testing.TB, m *sidecar.Manager, s sidecar.Spec) *sidecar.Status {
 	return settle(t, m, st.ID)
 }
 
+func touch(t testing.TB, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // settle waits until the sidecar is ready or has ended.
 func settle(t testing.TB, m *sidecar.Manager, id string) *sidecar.Status {
 	t.Helper()
@@ -95,6 +102,7 @@ func TestFailures(t *testing.T) {
 		{"bound", sidecar.PortInUse, "its port", "couldn't bind", false},
 		{"stranger", sidecar.PortInUse, "another process answers", "", false},
 		{"keyless", sidecar.PortInUse, "asks for no key", "", false},
+		{"other-key", sidecar.PortInUse, "does not take the sidecar's key", "", false},
 	} {
 		t.Run(c.mode, func(t *testing.T) {
 			t.Parallel()

@@ -31,6 +31,31 @@ func FuzzAnswers(f *testing.F) {
 	})
 }
 
+// A child gets what it needs of this program's environment, and nothing else.
+func TestEnvironment(t *testing.T) {
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+	t.Setenv("LD_PRELOAD", "/x.so")
+	t.Setenv("HF_TOKEN", "token")
+	s := &sidecar{id: "0", engine: &Engine{KeyEnv: "KEY", Env: map[string]string{"A": "engine"}}, key: "secret", spec: Spec{Model: "org/name", Env: map[string]string{"A": "spec"}}}
+	get := func(name string) string {
+		for _, v := range environment(s) {
+			if rest, ok := strings.CutPrefix(v, name+"="); ok {
+				return rest
+			}
+		}
+		return ""
+	}
+	for name, want := range map[string]string{"AWS_SECRET_ACCESS_KEY": "", "LD_PRELOAD": "", "HF_TOKEN": "token", "KEY": "secret", "A": "spec", "HWLEDGER_SIDECAR": "0", "HF_HUB_OFFLINE": ""} {
+		if got := get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	s.spec.Model = "/models/x"
+	if get("HF_HUB_OFFLINE") != "1" || get("HF_TOKEN") != "" {
+		t.Error("a token goes to an engine that fetches nothing")
+	}
+}
+
 // A word is an option or a value, and both forms of an option are known.
 func TestOption(t *testing.T) {
 	for word, want := range map[string]string{

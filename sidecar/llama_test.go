@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,6 +87,20 @@ func (r *recorder) Record(_ context.Context, e sidecar.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, e)
+	return nil
+}
+
+// last is the payload of the last event of a type.
+func (r *recorder) last(t testing.TB, typ string) map[string]any {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range slices.Backward(r.events) {
+		if e.Type == typ {
+			return e.Payload
+		}
+	}
+	t.Fatalf("no %s was recorded", typ)
 	return nil
 }
 
@@ -185,7 +200,7 @@ func llamaLife(t *testing.T, lifetime sidecar.Lifetime) {
 		c.Close()
 		t.Error("its port still answers")
 	}
-	if got, want := rec.types(), "prediction launch measurement timing timing timing exit"; got != want {
+	if got, want := rec.types(), "prediction launch measurement call call exit"; got != want {
 		t.Errorf("events %q, want %q", got, want)
 	}
 }

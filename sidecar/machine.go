@@ -110,16 +110,14 @@ func (s *sidecar) status() *Status {
 func (s *sidecar) observed() *Status {
 	st := s.status()
 	if !st.State.Over() {
-		st.Resident = resident(st.PID)
+		st.Resident = s.resident()
 	}
 	return st
 }
 
 func (s *sidecar) resident() int64 {
-	s.mu.Lock()
-	pid := s.st.PID
-	s.mu.Unlock()
-	return resident(pid)
+	anonymous, files := s.pages()
+	return anonymous + files
 }
 
 // set changes the state and wakes all who wait for that.
@@ -167,7 +165,7 @@ func (s *sidecar) run(adopted unit) {
 	const portTries = 3
 	// How one that was adopted was started is not known.
 	once := adopted != nil
-	for try := 0; ; try++ {
+	for lost := 0; ; { // ports, in a row
 		began := time.Now()
 		readyAt, f := s.attempt(adopted)
 		if s.ctx.Err() != nil {
@@ -178,7 +176,10 @@ func (s *sidecar) run(adopted unit) {
 			s.close(Stopped, "not used for "+s.spec.TTL.String(), nil)
 			return
 		}
-		pause, more := time.Duration(0), f.Kind == PortInUse && try+1 < portTries
+		if lost++; f.Kind != PortInUse || !readyAt.IsZero() {
+			lost = 0
+		}
+		pause, more := time.Duration(0), lost > 0 && lost < portTries
 		if once {
 			more = false
 		} else if !more {
@@ -238,22 +239,5 @@ func (s *sidecar) discard() {
 	}
 	if err := os.RemoveAll(s.dir); err != nil {
 		s.m.opts.Log.Warn("the files of a sidecar stay", "id", s.id, "error", err)
-	}
-}
-
-// record tells the recorder. A ledger that cannot be written does not stop an
-// engine that runs.
-func (s *sidecar) record(typ string, payload map[string]any) {
-	if s.m.opts.Recorder == nil {
-		return
-	}
-	s.mu.Lock()
-	version := s.st.Version
-	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	err := s.m.opts.Recorder.Record(ctx, Event{Type: typ, Sidecar: s.id, Engine: s.engine.Plans, Version: version, Model: s.spec.Model, Time: time.Now(), Payload: payload})
-	if err != nil {
-		s.m.opts.Log.Error("an event of a sidecar was not recorded", "id", s.id, "type", typ, "error", err)
 	}
 }

@@ -78,6 +78,8 @@ func fake(mode string) int {
 		select {}
 	case "keyless":
 		os.Unsetenv("FAKE_KEY")
+	case "other-key":
+		os.Setenv("FAKE_KEY", "another")
 	case "helper":
 		protocol.Serve(context.Background(), os.Stdin, os.Stdout, &backend{})
 		return 0
@@ -140,8 +142,9 @@ func serveFake() int {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", func(http.ResponseWriter, *http.Request) {})
 	guarded := func(path string, h http.HandlerFunc) {
+		public := path == "/v1/models" && os.Getenv(modeEnv) == "other-key"
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			if key := os.Getenv("FAKE_KEY"); key != "" && r.Header.Get("Authorization") != "Bearer "+key {
+			if key := os.Getenv("FAKE_KEY"); key != "" && !public && r.Header.Get("Authorization") != "Bearer "+key {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}

@@ -119,7 +119,7 @@ func (m *Manager) Launch(ctx context.Context, spec Spec) (*Status, error) {
 		return nil, err
 	}
 	m.adoptAll()
-	pools, err := m.opts.Probe.Pools(ctx)
+	pools, claims, err := m.look(ctx)
 	if err != nil {
 		return nil, model.Errorf(model.NotReady, "", "free memory cannot be read").WithHint("set force to start without a check") // the cause is the probe's
 	}
@@ -128,17 +128,17 @@ func (m *Manager) Launch(ctx context.Context, spec Spec) (*Status, error) {
 		return nil, err
 	}
 	s.before = pools
-	if err := m.admit(s, pools); err != nil {
+	if err := m.admit(s, pools, claims); err != nil {
 		s.discard()
 		return nil, err
 	}
-	s.record("prediction", map[string]any{"predicted": spec.Predicted, "reserve_bytes": spec.Reserve, "forced": spec.Force})
+	s.recordPrediction()
 	go s.run(nil)
 	return s.status(), nil
 }
 
 // admit adds s unless it would not fit.
-func (m *Manager) admit(s *sidecar, pools []Pool) error {
+func (m *Manager) admit(s *sidecar, pools []Pool, claims map[string]map[string]int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -157,7 +157,7 @@ func (m *Manager) admit(s *sidecar, pools []Pool) error {
 		return model.Errorf(model.Denied, "", "%d sidecars are running", running).WithHint("stop_sidecar those that are not needed")
 	}
 	if !s.spec.Force {
-		if err := fits(s.spec.Reserve, m.lessReserved(pools)); err != nil {
+		if err := fits(s.spec.Reserve, m.lessClaimed(pools, claims)); err != nil {
 			return err
 		}
 	}
@@ -195,6 +195,9 @@ func (m *Manager) newSidecar(e *Engine, spec Spec) (*sidecar, error) {
 	default:
 		spec.Stall = stall
 	}
+	if spec.Lifetime == Detached && e.Daemon == nil && (e.Talk == Stdio || !proc.CanIdentify) {
+		return nil, model.Errorf(model.InvalidArgument, "lifetime", "%s cannot outlive the server here: it would not be found again", e.Name).WithHint("leave lifetime out")
+	}
 	if err := e.checkArgs(spec.Args, nil); err != nil {
 		return nil, err
 	}
@@ -218,6 +221,7 @@ func (m *Manager) newSidecar(e *Engine, spec Spec) (*sidecar, error) {
 	}
 	if e.KeyEnv != "" {
 		s.key = randomHex(24)
+		s.log.Secret = s.key
 		if err := os.WriteFile(s.path(keyFile), []byte(s.key+"\n"), 0o600); err != nil {
 			s.discard()
 			return nil, fmt.Errorf("keeping the key of a sidecar: %w", err)

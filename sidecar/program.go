@@ -188,6 +188,7 @@ func output(ctx context.Context, path string, args []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = inheritedEnv()
 	cmd.WaitDelay = time.Second // what it started may hold its output open
 	var b limited
 	cmd.Stdout, cmd.Stderr = &b, &b

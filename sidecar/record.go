@@ -3,6 +3,7 @@ package sidecar
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -31,8 +32,13 @@ type saved struct {
 	Process  proc.Identity    `json:"process"`
 	Port     int              `json:"port,omitempty"`
 	Reserve  map[string]int64 `json:"reserve_bytes,omitempty"`
-	// Predicted is kept to stand beside what is measured.
-	Predicted []Figure `json:"predicted,omitempty"`
+	// Predicted is kept to stand beside what is measured, the rest for what is
+	// recorded of its end.
+	Predicted     []Figure `json:"predicted,omitempty"`
+	ContextTokens int64    `json:"context_tokens,omitempty"`
+	Sequences     int64    `json:"sequences,omitempty"`
+	Weights       string   `json:"weights,omitempty"`
+	Device        string   `json:"device,omitempty"`
 }
 
 const savedVersion = 1
@@ -45,6 +51,7 @@ func (s *sidecar) save(c *child, who proc.Identity) error {
 	b, err := json.Marshal(saved{
 		Version: savedVersion, ID: s.id, Name: s.spec.Name, Engine: s.engine.Name, Release: s.spec.Version, Model: s.spec.Model,
 		Lifetime: s.spec.Lifetime, TTL: s.spec.TTL, Created: s.st.Created, Process: who, Port: c.port, Reserve: s.spec.Reserve, Predicted: s.spec.Predicted,
+		ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, Weights: s.spec.Weights, Device: s.spec.Device,
 	})
 	if err != nil {
 		return err
@@ -116,35 +123,32 @@ func (m *Manager) settleAdopted() {
 
 // adopt takes over one folder, unless another server has it.
 func (m *Manager) adopt(id string) {
-	var r saved
-	info, err := os.Stat(filepath.Join(m.folder(id), recordFile))
-	if err == nil && info.Size() <= maxSaved {
-		var b []byte
-		if b, err = os.ReadFile(filepath.Join(m.folder(id), recordFile)); err == nil {
-			err = json.Unmarshal(b, &r)
-		}
-	}
 	s := newSidecar(m, &Engine{}, Spec{Lifetime: Session}, id)
-	if lockErr := s.takeLock(); lockErr != nil {
+	if err := s.takeLock(); err != nil {
 		return
 	}
+	// Only now: who had the lock may have written until then.
+	r, err := readSaved(filepath.Join(m.folder(id), recordFile))
 	e, known := m.Engine(r.Engine)
+	if r.Version > savedVersion { // a newer program's, which knows what to do with it
+		_ = s.lock.Unlock() // it ends with this process
+		return
+	}
 	if err != nil || known != nil || r.Version != savedVersion || r.ID != id {
 		m.opts.Log.Warn("a sidecar's record cannot be read", "id", id, "error", err)
-		s.discard()
+		s.endRest(proc.Identity{})
 		return
 	}
 	s.engine, s.spec = e, Spec{
 		Name: r.Name, Engine: r.Engine, Version: r.Release, Model: r.Model, Lifetime: r.Lifetime, TTL: r.TTL, Stall: stall,
-		Predicted: r.Predicted, Reserve: r.Reserve,
+		Predicted: r.Predicted, Reserve: r.Reserve, ContextTokens: r.ContextTokens, Sequences: r.Sequences, Weights: r.Weights, Device: r.Device,
 	}
 	s.st.Name, s.st.Engine, s.st.Version, s.st.Model, s.st.Lifetime = r.Name, e.Name, r.Release, r.Model, r.Lifetime
 	s.st.Created, s.st.Predicted, s.st.Reserve = r.Created, r.Predicted, r.Reserve
 	c, err := s.readopt(r)
 	if err != nil {
-		gone := proc.EndGroup(r.Process, mark(id), m.opts.Grace)
-		m.opts.Log.Info("a sidecar of an earlier run is not adopted", "id", id, "reason", err, "ended", gone)
-		s.discard()
+		m.opts.Log.Info("a sidecar of an earlier run is not adopted", "id", id, "reason", err)
+		s.endRest(r.Process)
 		return
 	}
 	m.mu.Lock()
@@ -152,6 +156,31 @@ func (m *Manager) adopt(id string) {
 	m.mu.Unlock()
 	m.opts.Log.Info("adopted a sidecar of an earlier run", "id", id, "pid", r.Process.PID)
 	go s.run(c)
+}
+
+// endRest ends what an earlier run left. What cannot be ended keeps its folder,
+// for the next run.
+func (s *sidecar) endRest(who proc.Identity) {
+	if proc.EndGroup(who, mark(s.id), s.m.opts.Grace) {
+		s.discard()
+		return
+	}
+	s.m.opts.Log.Error("what is left of a sidecar cannot be ended", "id", s.id, "pid", who.PID)
+	_ = s.lock.Unlock() // it ends with this process
+}
+
+// readSaved reads a record of at most maxSaved bytes.
+func readSaved(path string) (r saved, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return r, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSaved))
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	return r, err
 }
 
 // readopt makes a unit of a process that runs already.
@@ -170,6 +199,7 @@ func (s *sidecar) readopt(r saved) (*child, error) {
 			return nil, fmt.Errorf("its key is lost: %w", err)
 		}
 		s.key, s.st.KeyFile = string(trimEnd(b)), s.path(keyFile)
+		s.log.Secret = s.key
 	}
 	c := &child{s: s, p: p, ident: p.Identity, began: r.Created, port: r.Port}
 	if err := c.connect(); err != nil {

@@ -64,7 +64,8 @@ type Spec struct {
 	Env map[string]string
 	// Files are what the engine reads from its working folder, by name.
 	Files map[string]string
-	// ContextTokens and Sequences are for engines that are told by message.
+	// ContextTokens and Sequences are what it shall serve; engines that are told
+	// by message get them so.
 	ContextTokens, Sequences int64
 	GPULayers                *int64
 	// HelperArgs are a wrapped program's arguments, for a helper.
@@ -76,8 +77,10 @@ type Spec struct {
 	// TTL stops a sidecar that nobody called for so long, 0 never. Stall ends a
 	// start that shows no progress for so long; 5 minutes.
 	TTL, Stall time.Duration
-	// Predicted is what the plan says it will take.
-	Predicted []Figure
+	// Predicted is what the plan says it will take, Verdict whether that fits,
+	// Weights in which type and Device on what; for the record.
+	Predicted                []Figure
+	Verdict, Weights, Device string
 	// Reserve is what it needs of each pool of memory, in bytes.
 	Reserve map[string]int64
 	// Force starts it though it would not fit.
@@ -150,20 +153,6 @@ type Status struct {
 	Reserve  map[string]int64
 	Failure  *Failure
 	Log      string // its file, "" when it is in memory only
-}
-
-// Event is something that happened to a sidecar, for the ledger.
-type Event struct {
-	// Type is prediction, launch, measurement, timing or exit.
-	Type                            string
-	Sidecar, Engine, Version, Model string
-	Time                            time.Time
-	Payload                         map[string]any
-}
-
-// Recorder keeps events. It may be called by several sidecars at once.
-type Recorder interface {
-	Record(context.Context, Event) error
 }
 
 // Pool is memory that sidecars take from: the host's, or a device's.

@@ -39,10 +39,13 @@ func newWebTalk(c *child) *webTalk {
 	} else {
 		t.transport, t.base = overPort(c.port), "http://127.0.0.1:"+strconv.Itoa(c.port)
 	}
-	// A server that sends elsewhere is not the one that was started.
-	t.client = &http.Client{Transport: t.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	t.client = &http.Client{Transport: t.transport, CheckRedirect: stay}
 	return t
 }
+
+// stay follows no redirect: a server that sends elsewhere is not the one that
+// was started.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // get asks for a path. It returns the status, and the body of at most
 // maxAnswer bytes.
@@ -66,7 +69,7 @@ func (t *webTalk) get(ctx context.Context, path, key string) (int, []byte, error
 }
 
 // ready reports whether the engine says that it is, lists a model, and, where
-// it has a key, wants it: a server that does not is another's.
+// it has a key, takes that and no other: a server that does not is another's.
 func (t *webTalk) ready(ctx context.Context) (bool, *Failure) {
 	if t.e.Health != "" {
 		if code, _, err := t.get(ctx, t.e.Health, t.key); err != nil || code != http.StatusOK {
@@ -82,7 +85,7 @@ func (t *webTalk) ready(ctx context.Context) (bool, *Failure) {
 	}
 	stranger := &Failure{Kind: PortInUse, Cause: "the server that answers does not take the sidecar's key"}
 	switch {
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+	case unauthorized(code):
 		return false, stranger
 	case code != http.StatusOK || !t.choose(body):
 		return false, nil
@@ -91,22 +94,32 @@ func (t *webTalk) ready(ctx context.Context) (bool, *Failure) {
 		return true, nil
 	}
 	// Any route that needs a key would do; this one is in every engine.
-	code, err = t.post(ctx, "/v1/completions", "wrong", nil)
-	if err == nil && code != http.StatusUnauthorized && code != http.StatusForbidden {
+	const route = "/v1/completions"
+	if code, err = t.post(ctx, route, "wrong"); err != nil {
+		return false, nil
+	}
+	if !unauthorized(code) {
 		stranger.Cause = "the server that answers asks for no key"
 		return false, stranger
 	}
-	return err == nil, nil
+	if code, err = t.post(ctx, route, t.key); err != nil {
+		return false, nil
+	}
+	if unauthorized(code) {
+		return false, stranger
+	}
+	return true, nil
+}
+
+func unauthorized(code int) bool {
+	return code == http.StatusUnauthorized || code == http.StatusForbidden
 }
 
 // post sends an empty request and returns the status.
-func (t *webTalk) post(ctx context.Context, path, key string, body []byte) (int, error) {
+func (t *webTalk) post(ctx context.Context, path, key string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if body == nil {
-		body = []byte(`{}`)
-	}
-	resp, err := t.send(ctx, path, key, body)
+	resp, err := t.send(ctx, path, key, []byte(`{}`))
 	if err != nil {
 		return 0, err
 	}

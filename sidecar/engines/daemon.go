@@ -13,6 +13,13 @@ import (
 // api is a daemon's JSON interface over HTTP.
 type api struct{ base string }
 
+// client keeps no connections, and is not sent elsewhere: what is asked stays
+// with the daemon.
+var client = &http.Client{
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
 // maxAnswer bounds an answer in bytes.
 const maxAnswer = 8 << 20
 
@@ -31,7 +38,7 @@ func (a api) do(ctx context.Context, method, path string, in, out any) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("asking the daemon: %w", err)
 	}

@@ -21,6 +21,9 @@ const (
 // Ring keeps the first and the last lines that are written to it. Writing
 // never waits. The zero value is ready for use.
 type Ring struct {
+	// Secret, unless empty, is a text of one line that is not kept.
+	Secret string
+
 	mu      sync.Mutex
 	head    []byte
 	tail    []byte // the newest at the end; cut at the front when twice too long
@@ -63,7 +66,7 @@ func (r *Ring) grow(p []byte) {
 
 // line keeps one line.
 func (r *Ring) line(b []byte) {
-	b = append(clean(b), '\n')
+	b = append(r.hide(clean(b)), '\n')
 	if !r.full && len(r.head)+len(b) <= MaxHead {
 		r.head = append(r.head, b...)
 		return
@@ -77,6 +80,14 @@ func (r *Ring) line(b []byte) {
 		}
 		r.tail, r.cut = append(r.tail[:0], r.tail[from:]...), true
 	}
+}
+
+// hide leaves the secret out.
+func (r *Ring) hide(b []byte) []byte {
+	if r.Secret == "" {
+		return b
+	}
+	return bytes.ReplaceAll(b, []byte(r.Secret), []byte("[secret]"))
 }
 
 // Written is how many bytes came: it grows while there is progress.
@@ -97,7 +108,7 @@ func (r *Ring) Text() string {
 	}
 	b.Write(r.tail)
 	if len(r.partial) > 0 {
-		b.Write(clean(r.partial))
+		b.Write(r.hide(clean(r.partial)))
 		b.WriteByte('\n')
 	}
 	return b.String()

@@ -35,6 +35,17 @@ func TestRing(t *testing.T) {
 	}
 }
 
+// A secret is nowhere, wherever a line is cut.
+func TestSecret(t *testing.T) {
+	r := Ring{Secret: "0a1b2c"}
+	for _, piece := range []string{"key 0a1", "b2c and 0a1b2c\n", "again ", "0a1b2c"} {
+		fmt.Fprint(&r, piece)
+	}
+	if got := r.Text(); got != "key [secret] and [secret]\nagain [secret]\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain\n": "plain\n", "no end": "no end\n", "\x1b[31mred\x1b[0m\n": "red\n", " 10%\r 50%\r100%\r\n": "100%\n", "a\x00b\x07c\td\n": "abc\td\n",

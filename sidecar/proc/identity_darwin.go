@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// CanIdentify reports whether processes are known again here.
+const CanIdentify = true
+
 // Identify returns who has the number now.
 func Identify(pid int) (Identity, error) {
 	k, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
@@ -48,5 +51,8 @@ func Marked(int, string) bool { return false }
 // AllMarked finds none here.
 func AllMarked(string) []int { return nil }
 
-// Usage is not known here.
-func Usage(int) (resident, moved int64) { return 0, 0 }
+// Resident is not known here.
+func Resident(int) (anonymous, files int64) { return 0, 0 }
+
+// Moved is not known here.
+func Moved(int) int64 { return 0 }

@@ -42,6 +42,9 @@ func readStat(pid int) (stat, error) {
 	return parseStat(b)
 }
 
+// CanIdentify reports whether processes are known again here.
+const CanIdentify = true
+
 // Identify returns who has the number now. A zombie is nobody.
 func Identify(pid int) (Identity, error) {
 	s, err := readStat(pid)
@@ -120,16 +123,26 @@ func Marked(pid int, mark string) bool {
 	return false
 }
 
-// Usage is what a group has used so far: resident memory, and bytes that it
-// read from and wrote to storage.
-func Usage(pgid int) (resident, moved int64) {
+// Resident is the memory that a group has now in bytes: its own, and pages of
+// files that it has mapped.
+func Resident(pgid int) (anonymous, files int64) {
 	pids, _ := Members(pgid)
 	for _, pid := range pids {
-		base := "/proc/" + strconv.Itoa(pid)
-		resident += field(base+"/status", "VmRSS:") << 10
-		moved += field(base+"/io", "read_bytes:") + field(base+"/io", "write_bytes:")
+		status := "/proc/" + strconv.Itoa(pid) + "/status"
+		anonymous += (field(status, "RssAnon:") + field(status, "RssShmem:")) << 10
+		files += field(status, "RssFile:") << 10
 	}
-	return resident, moved
+	return anonymous, files
+}
+
+// Moved is how many bytes a group has read from and written to storage.
+func Moved(pgid int) (n int64) {
+	pids, _ := Members(pgid)
+	for _, pid := range pids {
+		io := "/proc/" + strconv.Itoa(pid) + "/io"
+		n += field(io, "read_bytes:") + field(io, "write_bytes:")
+	}
+	return n
 }
 
 // field returns the number after a name at the beginning of a line.

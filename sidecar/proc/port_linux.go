@@ -7,17 +7,6 @@ import (
 	"strings"
 )
 
-// Owner says whose a listening port is.
-type Owner int
-
-// The owners.
-const (
-	Unknown Owner = iota // it cannot be told on this system
-	Nobody
-	Ours
-	Stranger
-)
-
 // PortOwner reports whether a process of the group listens on the TCP port of
 // this machine, another does, or nobody.
 func PortOwner(port, pgid int) Owner {

@@ -30,12 +30,19 @@ func TestMain(m *testing.M) {
 		select {}
 	case "eof":
 		_, _ = io.Copy(io.Discard, os.Stdin) // to its end
-	case "parent":
+	case "parent", "nameless":
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "CHILD=stubborn")
+		if cmd.Env = append(os.Environ(), "CHILD=stubborn"); os.Getenv("CHILD") == "nameless" {
+			cmd.Env = []string{"CHILD=stubborn"} // its group is all that tells whose it is
+		}
 		cmd.Stdout = os.Stdout
 		if cmd.Start() != nil {
 			os.Exit(1)
+		}
+		if os.Getenv("CHILD") == "nameless" {
+			if _, _ = io.Copy(io.Discard, os.Stdin); os.Getenv("STAY") != "" { // to its end
+				select {}
+			}
 		}
 	}
 }
@@ -43,7 +50,11 @@ func TestMain(m *testing.M) {
 func child(t *testing.T, s *Starter, mode string, detached bool) *Process {
 	t.Helper()
 	mark := "MARK=" + t.Name()
-	p, err := s.Start(Spec{Path: os.Args[0], Env: []string{"CHILD=" + mode, mark}, Mark: mark, Detached: detached})
+	env := []string{"CHILD=" + mode, mark}
+	if detached {
+		env = append(env, "STAY=1") // it has no input that could end
+	}
+	p, err := s.Start(Spec{Path: os.Args[0], Env: env, Mark: mark, Detached: detached})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +103,68 @@ func TestStop(t *testing.T) {
 		if mode == "stubborn" && p.Exit().Signal != "killed" {
 			t.Errorf("%s: %s", mode, p.Exit())
 		}
+	}
+}
+
+// What a child that ends by itself leaves in its group ends with it, though
+// nothing but the group tells whose it is; then the group is not signalled any
+// more, since its number may be a stranger's.
+func TestLeft(t *testing.T) {
+	s := NewStarter()
+	defer s.Close()
+	p := child(t, s, "nameless", false)
+	if _, err := p.Stdout.Read(make([]byte, 1)); err != nil { // the grandchild ignores signals
+		t.Fatal(err)
+	}
+	before, _ := Members(p.Identity.PID)
+	if len(before) != 2 {
+		t.Fatalf("%v are in the group", before)
+	}
+	if err := p.Stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	for _, pid := range before {
+		if i, err := Identify(pid); err == nil {
+			t.Errorf("%+v is left", i)
+		}
+	}
+	p.signal(func() { t.Error("a group is signalled whose number is free") })
+	if !p.Stop(time.Second) {
+		t.Error("something is left")
+	}
+}
+
+// Of an earlier run's, the group and what has the mark are ended, by their
+// handles; a group whose leader is gone is not touched.
+func TestEndGroup(t *testing.T) {
+	s := NewStarter()
+	defer s.Close()
+	for _, leader := range []bool{true, false} {
+		p := child(t, s, "nameless", true)
+		defer p.Stop(0)
+		if _, err := p.Stdout.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		stranger := child(t, s, "stubborn", false) // marked by another
+		who := p.Identity
+		members, _ := Members(who.PID)
+		if len(members) != 2 {
+			t.Fatalf("%v are in the group", members)
+		}
+		if !leader {
+			who.Start--
+		}
+		if !EndGroup(who, "MARK=none", 10*time.Millisecond) {
+			t.Error("something is left")
+		}
+		if left, _ := Members(p.Identity.PID); leader == (len(left) > 0) {
+			t.Errorf("with its leader %v: %v are left", leader, left)
+		}
+		if !stranger.Identity.Same() {
+			t.Error("another's was ended")
+		}
+		stranger.Stop(0)
 	}
 }
 

@@ -238,6 +238,10 @@ func TestBlockedPipe(t *testing.T) {
 	if err := s.WriteObject(strings.Repeat("x", 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
+	// Half a line was written: nothing can follow it.
+	if err := s.WriteObject("x"); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after half a line: %v", err)
+	}
 }
 
 // shortly is a file whose deadlines have passed.

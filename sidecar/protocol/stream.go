@@ -48,7 +48,9 @@ func (s *stream) WriteObject(v any) error {
 	if d, ok := s.out.(interface{ SetWriteDeadline(time.Time) error }); ok {
 		_ = d.SetWriteDeadline(time.Now().Add(writeWithin)) // not every file can
 	}
-	_, err = s.out.Write(append(b, '\n'))
+	if _, err = s.out.Write(append(b, '\n')); err != nil {
+		_ = s.Close() // what follows half a line would not be understood
+	}
 	return err
 }
 
