@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,23 +16,23 @@ import (
 
 // SidecarLaunch is the input of launch_sidecar.
 type SidecarLaunch struct {
-	ModelArgs `brief:"true"`
-	LoadArgs  `brief:"true"`
-	Hardware  *Hardware        `json:"hardware,omitempty" doc:"What to plan for; this machine by default." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name" brief:"true"`
-	Program   string           `json:"program,omitempty" doc:"Which program, where an engine has several: llama-server, llama-bridge, mlx_lm.server, omlx, mlx-bridge." alias:"server_program,adapter"`
-	Name      string           `json:"name,omitempty" doc:"A name to call it by."`
-	Lifetime  sidecar.Lifetime `json:"lifetime,omitempty" enum:"session,detached" default:"session" doc:"session ends with this server, detached stays."`
-	TTL       int64            `json:"ttl_seconds,omitempty" doc:"Stop it when it was not called for so long." min:"1" max:"31536000" alias:"ttl,keep_alive,idle_timeout"`
-	Force     bool             `json:"force,omitempty" doc:"Start it though it would not fit." default:"false"`
-	Confirm   bool             `json:"confirm,omitempty" doc:"The person agreed to the start." default:"false" alias:"yes,approved"`
+	Model    string `json:"model" doc:"As in plan_memory, with its weights here or where the engine may fetch them." brief:"true" alias:"model_id,model_name,repo,path,model_path"`
+	LoadArgs `brief:"true"`
+	Hardware *Hardware        `json:"hardware,omitempty" doc:"What to plan for; this machine by default." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name" brief:"true"`
+	Program  string           `json:"program,omitempty" doc:"One of the engine's: llama-server, llama-bridge, mlx_lm.server, omlx, mlx-bridge." alias:"server_program,adapter"`
+	Name     string           `json:"name,omitempty" doc:"A name to call it by." brief:"true"`
+	Lifetime sidecar.Lifetime `json:"lifetime,omitempty" enum:"session,detached" default:"session" doc:"detached outlives this server."`
+	TTL      int64            `json:"ttl_seconds,omitempty" doc:"Stop it when idle for so long." min:"1" max:"31536000" alias:"ttl,keep_alive,idle_timeout"`
+	Force    bool             `json:"force,omitempty" doc:"Though it would not fit."`
+	Confirm  bool             `json:"confirm,omitempty" doc:"A person agreed." alias:"yes,approved"`
 }
 
 func launchSidecar(opts Options) Tool {
 	asked := &sealer{}
 	return define(Tool{
 		Name: "launch_sidecar", Title: "Launch a sidecar", Toolset: SidecarSet, Effect: Effect{Writes: true, Network: true},
-		Description: "Plans as plan_memory does, against the memory that is free here, and starts the engine when it fits; else says which changes would. A person has to agree: clients that can ask do, others set confirm. " +
-			"Returns when it is ready, or after 50 s: then ask get_sidecar.",
+		Description: "Starts an engine when its plan (arguments as in plan_memory) fits the memory that is free here; else says what would. " +
+			"A person has to agree: where the client cannot ask, set confirm. Not ready after 50 s: get_sidecar.",
 	}, func(ctx context.Context, q SidecarLaunch) (*SidecarInfo, error) {
 		if err := opts.Sidecars.ready(); err != nil {
 			return nil, err
@@ -97,7 +98,7 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 	if err := q.words(); err != nil {
 		return nil, err
 	}
-	found, req, err := planned(ctx, q.ModelArgs, q.LoadArgs, q.hardwareGiven(), opts)
+	found, req, err := planned(ctx, ModelArgs{Model: q.Model}, q.LoadArgs, q.hardwareGiven(), opts)
 	if err != nil {
 		return nil, err
 	}
@@ -105,10 +106,13 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 	if err != nil {
 		return nil, err
 	}
-	local := len(req.Hardware.Devices) == 0
-	if local {
-		req.Hardware = localHardware(pools)
+	var of []string // the pool of each device, none of hardware that was named
+	if len(req.Hardware.Devices) == 0 {
+		if req.Hardware, of, err = opts.Sidecars.local(ctx, pools); err != nil {
+			return nil, err
+		}
 	}
+	local := of != nil
 	p := &prepared{req: req, ref: found.Reference}
 	if p.res, err = calc.Plan(req); err != nil {
 		return nil, err
@@ -116,12 +120,16 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 	if p.spec, err = q.spec(ctx, opts, found, req, p.res); err != nil {
 		return nil, err
 	}
-	p.spec.Reserve = needs(p.res, req.Hardware, pools, local)
+	p.spec.Reserve = needs(p.res, of, pools)
 	p.admit(pools)
+	p.spec.Verdict, p.spec.Weights = p.verdict(), p.res.Load.Weights
+	if len(req.Hardware.Devices) > 0 {
+		p.spec.Device = req.Hardware.Devices[0].Name
+	}
 	switch {
 	case !local:
 		p.notes = append(p.notes, "planned for the hardware that was named; only the memory of this system was checked")
-	case len(req.Hardware.Devices) == 0 && onDevices[p.res.Engine]:
+	case !accelerated(of) && onDevices[p.res.Engine]:
 		p.notes = append(p.notes, "no device is known here: whether it fits was not checked; name the hardware to plan for it")
 	}
 	return p, nil
@@ -135,47 +143,79 @@ func (q SidecarLaunch) hardwareGiven() *Hardware {
 	return q.Hardware
 }
 
-// localHardware is this machine as far as it is known: the devices that the
-// probe lists, and the system's memory.
-func localHardware(pools []sidecar.Pool) engine.Hardware {
+// local is this machine, with the memory that is free in its pools, and the
+// pool of each of its devices.
+func (s *Sidecars) local(ctx context.Context, pools []sidecar.Pool) (engine.Hardware, []string, error) {
+	if s.Local == nil {
+		hw, of := poolHardware(pools)
+		return hw, of, nil
+	}
+	hw, of, err := s.Local(ctx)
+	if err != nil {
+		return hw, nil, err
+	}
+	for i := range hw.Devices { // what is promised to others is not free
+		limit(&hw.Devices[i], pools, of[i])
+	}
+	if hw.Host != nil {
+		limit(hw.Host, pools, sidecar.HostPool)
+	}
+	return hw, of, nil
+}
+
+// limit holds a device to what is free in its pool.
+func limit(d *engine.Device, pools []sidecar.Pool, id string) {
+	for _, p := range pools {
+		if p.ID == id {
+			d.Free, d.Usable = min(d.Free, engine.Bytes(p.Free)), min(d.Usable, engine.Bytes(p.Free))
+		}
+	}
+}
+
+// poolHardware is this machine as far as its pools tell.
+func poolHardware(pools []sidecar.Pool) (engine.Hardware, []string) {
 	var hw engine.Hardware
+	of := []string{}
 	for _, p := range pools {
 		d := engine.Device{Name: p.ID, Total: engine.Bytes(p.Total), Free: engine.Bytes(p.Free), Usable: engine.Bytes(p.Free), Kind: engine.Dedicated}
 		if p.ID == sidecar.HostPool {
 			hw.Host = &d
 		} else {
-			hw.Devices = append(hw.Devices, d)
+			hw.Devices, of = append(hw.Devices, d), append(of, p.ID)
 		}
 	}
-	return hw
+	return hw, of
 }
 
 // onDevices are engines that do not run on a processor alone.
 var onDevices = map[string]bool{"vllm": true, "sglang": true, "tgi": true, "tensorrt-llm": true}
 
+// accelerated reports whether one of the devices has memory of its own.
+func accelerated(of []string) bool {
+	return slices.ContainsFunc(of, func(id string) bool { return id != sidecar.HostPool })
+}
+
 // needs is what the plan takes of each pool. Without devices everything is in
 // the system's memory, for engines that can do without; of hardware that was
-// only named, the host's part is known to be here.
-func needs(res *calc.Result, hw engine.Hardware, pools []sidecar.Pool, local bool) map[string]int64 {
-	out := map[string]int64{}
-	host := engine.Bytes(0)
+// only named (of is nil), the host's part is known to be here.
+func needs(res *calc.Result, of []string, pools []sidecar.Pool) map[string]int64 {
+	all := map[string]int64{}
 	if res.Host != nil {
-		host = res.Host.Required
+		all[sidecar.HostPool] = int64(res.Host.Required)
 	}
 	switch {
-	case len(hw.Devices) == 0 && onDevices[res.Engine]:
-	case len(hw.Devices) == 0:
-		host += res.Totals.Required
-	case local:
-		for i := range res.Devices {
-			if i < len(hw.Devices) {
-				out[hw.Devices[i].Name] += int64(res.Devices[i].Required)
-			}
+	case onDevices[res.Engine] && of != nil && !accelerated(of):
+	case of != nil && len(of) == 0:
+		all[sidecar.HostPool] += int64(res.Totals.Required)
+	default:
+		for i := range min(len(of), len(res.Devices)) {
+			all[of[i]] += int64(res.Devices[i].Required)
 		}
 	}
+	out := map[string]int64{}
 	for _, p := range pools {
-		if p.ID == sidecar.HostPool && host > 0 {
-			out[p.ID] = int64(host)
+		if n := all[p.ID]; n > 0 {
+			out[p.ID] = n
 		}
 	}
 	return out

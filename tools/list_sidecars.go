@@ -10,7 +10,7 @@ import (
 
 // ListSidecarsQuery is the input of list_sidecars.
 type ListSidecarsQuery struct {
-	State sidecar.State `json:"state,omitempty" enum:"starting,ready,stopping,stopped,failed" doc:"Only those in this state." alias:"status"`
+	State sidecar.State `json:"state,omitempty" enum:"starting,ready,stopping,stopped,failed" doc:"Only these." alias:"status"`
 }
 
 // SidecarList is the output of list_sidecars.
@@ -21,7 +21,7 @@ type SidecarList struct {
 func listSidecars(opts Options) Tool {
 	return define(Tool{
 		Name: "list_sidecars", Title: "List sidecars", Toolset: SidecarSet, Effect: Effect{},
-		Description: "Lists the engines that were launched here, the newest first, with those that ended lately. get_sidecar has one in full.",
+		Description: "Lists engines launched here, newest first. Those that ended lately are in it, with the reason.",
 	}, func(_ context.Context, q ListSidecarsQuery) (*SidecarList, error) {
 		if err := opts.Sidecars.ready(); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ type Sidecars struct {
 	Programs *sidecar.Programs
 	// Roots are the folders of which models may be loaded.
 	Roots []string
+	// Local is this machine as plans take it, and for each of its devices the
+	// pool of memory that it is; nil for what the manager's probe lists.
+	Local func(context.Context) (engine.Hardware, []string, error)
 	// Helper says how the engines that are helpers are run. It starts nothing.
 	Helper func(engine string) (*sidecar.Helper, error)
 }
@@ -61,8 +65,8 @@ func (LogReader) Read(_, log string) sidecar.Reading {
 	return out
 }
 
-// SidecarInfo is a sidecar as it is now: the output of launch_sidecar,
-// get_sidecar and stop_sidecar.
+// SidecarInfo is a sidecar as it is now: the output of launch_sidecar and
+// get_sidecar.
 type SidecarInfo struct {
 	ID        string           `json:"id"`
 	State     sidecar.State    `json:"state"`

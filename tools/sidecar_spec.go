@@ -42,11 +42,14 @@ func (q SidecarLaunch) words() error {
 				WithHint("give a plain value, without characters that mean something to a shell")
 		}
 	}
-	if len(q.Config) > 0 {
-		return model.Errorf(model.InvalidArgument, "config", "a configuration alone cannot be launched").WithHint("give model: a file, a folder or a repository")
+	if len(q.Name) > mostName {
+		return model.Errorf(model.InvalidArgument, "name", "the name has more than %d bytes", mostName)
 	}
 	return nil
 }
+
+// mostName is the longest name of a sidecar, in bytes.
+const mostName = 64
 
 // spec is what to run for a plan.
 func (q SidecarLaunch) spec(ctx context.Context, opts Options, found *lookup.Result, req calc.Request, res *calc.Result) (sidecar.Spec, error) {

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,46 @@ func TestPlannedCommandsAreTaken(t *testing.T) {
 			if !strings.Contains(strings.Join(cmd.Argv, " "), host+" ") {
 				t.Errorf("%s: the command has no %s to replace: %q", c.adapter, host, cmd.Argv)
 			}
+		}
+	}
+}
+
+// devicePools is a probe of a machine with cards.
+type devicePools []sidecar.Pool
+
+func (d devicePools) Pools(context.Context) ([]sidecar.Pool, error) { return d, nil }
+
+// A plan on this machine's devices is held against their own pools, though two
+// of them have the same name, and against what is free there.
+func TestLocalDevices(t *testing.T) {
+	dir := t.TempDir()
+	path := tinyModel(t, dir)
+	card := engine.Device{Name: "A card", Vendor: "nvidia", Kind: engine.Dedicated, Total: engine.GiB, Free: engine.GiB, Usable: engine.GiB}
+	for name, c := range map[string]struct {
+		free, other int64
+		fits        bool
+	}{
+		"free": {1 << 30, 1 << 30, true}, "promised to others": {1 << 20, 1 << 30, false}, "one of two promised": {1 << 30, 1 << 20, false},
+	} {
+		opts := sidecars(t, dir, fakeServer(t, dir), 1<<30)
+		opts.Sidecars.Manager = sidecar.New(sidecar.Options{Dir: t.TempDir(), Engines: engines.All(engines.Config{}), Probe: devicePools{
+			{ID: "GPU-1", Total: 1 << 30, Free: c.free}, {ID: "GPU-2", Total: 1 << 30, Free: c.other}, {ID: sidecar.HostPool, Total: 1 << 40, Free: 1 << 40},
+		}})
+		opts.Sidecars.Local = func(context.Context) (engine.Hardware, []string, error) {
+			return engine.Hardware{Devices: []engine.Device{card, card}, Host: &engine.Device{Name: "system memory", Total: 1 << 40, Free: 1 << 40, Usable: 1 << 40}}, []string{"GPU-1", "GPU-2"}, nil
+		}
+		q := SidecarLaunch{Model: path, LoadArgs: LoadArgs{ContextTokens: 1024, Sequences: 3}}
+		p, err := q.prepare(t.Context(), opts)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		r := p.spec.Reserve
+		if p.fits != c.fits || r["GPU-1"] <= 0 || r["GPU-2"] <= 0 || p.spec.Device != "A card" {
+			t.Errorf("%s: fits %v, %v on %s", name, p.fits, r, p.spec.Device)
+		}
+		if got, want := r["GPU-1"]+r["GPU-2"], int64(p.res.Devices[0].Required+p.res.Devices[1].Required); got != want {
+			t.Errorf("%s: %d are reserved, %d required", name, got, want)
 		}
 	}
 }

@@ -135,7 +135,7 @@ func TestSidecarTools(t *testing.T) {
 	if r := ask(t, s, "call_sidecar", map[string]any{"id": "tiny", "messages": []any{map[string]any{"role": "user", "content": "hi"}}, "max_tokens": 2}); r.Failed {
 		t.Errorf("a chat: %s", r.Text)
 	}
-	if r := ask(t, s, "stop_sidecar", map[string]any{"id": "tiny"}); r.Failed || r.Answer.(*SidecarInfo).State != sidecar.Stopped {
+	if r := ask(t, s, "stop_sidecar", map[string]any{"id": "tiny"}); r.Failed || r.Answer.(*SidecarEnd).State != sidecar.Stopped {
 		t.Errorf("%s", r.Text)
 	}
 	if r := ask(t, s, "call_sidecar", map[string]any{"id": "tiny", "prompt": "x"}); !r.Failed || !strings.Contains(string(r.Structured), `"not_ready"`) {
@@ -218,6 +218,7 @@ func TestLaunchRefused(t *testing.T) {
 		"not here":            {map[string]any{"model": "catalog:Qwen/Qwen3-8B", "engine": "vllm"}, model.NotReady},
 		"no model":            {map[string]any{}, model.InvalidArgument},
 		"a configuration":     {map[string]any{"config": map[string]any{"model_type": "llama"}}, model.InvalidArgument},
+		"a long name":         {map[string]any{"model": path, "name": strings.Repeat("x", 65)}, model.InvalidArgument},
 		"a flag as a value":   {map[string]any{"model": path, "kv_cache_dtype": "--tools"}, model.InvalidArgument},
 		"a shell's character": {map[string]any{"model": path, "flags": map[string]any{"override_tensor": "a;b"}}, model.InvalidArgument},
 		"a path as a value":   {map[string]any{"model": path, "flags": map[string]any{"split_mode": "/etc/passwd"}}, model.InvalidArgument},
@@ -349,7 +350,7 @@ func FuzzLaunch(f *testing.F) {
 	f.Add("catalog:Qwen/Qwen3-8B", "fp8", "fp8", "speculative", "/etc", "vllm", int64(1), int64(2))
 	f.Fuzz(func(t *testing.T, ref, cache, weights, flag, value, name string, tokens, sequences int64) {
 		q := SidecarLaunch{
-			ModelArgs: ModelArgs{Model: ref}, Name: name, Program: "",
+			Model: ref, Name: name, Program: "",
 			LoadArgs: LoadArgs{Engine: "llama.cpp", KVCacheDType: cache, Weights: weights, ContextTokens: tokens, Sequences: sequences, Flags: map[string]any{flag: value}},
 		}
 		p, err := q.prepare(t.Context(), opts)
