@@ -26,7 +26,7 @@ func option(word string) string {
 func (e *Engine) checkArgs(args []string, accepted map[string]bool) error {
 	for i, w := range args {
 		name := option(w)
-		if i < len(e.Lead) && w == e.Lead[i] {
+		if i < len(e.Lead) && w == e.Lead[i] || name != "" && name == e.KeyOption && i+1 < len(args) && args[i+1] == keyPlace {
 			continue
 		}
 		switch {
@@ -43,6 +43,15 @@ func (e *Engine) checkArgs(args []string, accepted map[string]bool) error {
 	return nil
 }
 
+// keyPlace stands for the file with the key until there is one. No caller's
+// value has such characters.
+const keyPlace = "<key>"
+
+// hasKey reports whether the engine with these arguments wants a key.
+func (e *Engine) hasKey(args []string) bool {
+	return e.KeyEnv != "" || slices.Contains(args, keyPlace)
+}
+
 // WithOwnArgs returns args and those that the engine always gets, of which the
 // program's help has the option. Without a help none are added.
 func (e *Engine) WithOwnArgs(args []string, accepted map[string]bool) ([]string, error) {
@@ -54,6 +63,9 @@ func (e *Engine) WithOwnArgs(args []string, accepted map[string]bool) ([]string,
 		if accepted[own[0]] && !slices.Contains(out, own[0]) {
 			out = append(out, own...)
 		}
+	}
+	if e.KeyOption != "" && accepted[e.KeyOption] {
+		out = append(out, e.KeyOption, keyPlace)
 	}
 	return out, nil
 }

@@ -20,6 +20,7 @@ const (
 	recordFile = "record.json"
 	lockFile   = "lock"
 	keyFile    = "key"
+	keyConfig  = "key.yaml"
 	socketFile = "s.sock"
 	logFile    = "log"
 )

@@ -27,8 +27,11 @@ type Engine struct {
 	// HostFlag and PortFlag say where it listens. SocketFlag is the option for
 	// a UNIX socket, "" when it has none.
 	HostFlag, PortFlag, SocketFlag string
-	// KeyEnv is the variable for the API key, "" when the engine has no keys.
-	KeyEnv string
+	// KeyEnv is the variable for the API key, "" when the engine takes it from
+	// none. KeyOption and KeyText are for one that reads it from a file: the
+	// option for the file, and what is in it before the key. The key is never on
+	// the command line, where everybody sees it.
+	KeyEnv, KeyOption, KeyText string
 	// Args are added when the program's help has the first word of each; Env is
 	// always set.
 	Args [][]string

@@ -147,6 +147,44 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// An engine that reads its key from a file gets one, which is neither on its
+// command line nor in its log; nobody else can name the file.
+func TestKeyByFile(t *testing.T) {
+	m := manager(t, nil)
+	e, err := m.Engine("fake-config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := spec("serve", sidecar.Session)
+	if s.Engine = "fake-config"; s.Args != nil {
+		t.Fatal("it has arguments")
+	}
+	if s.Args, err = e.WithOwnArgs(nil, map[string]bool{"--config": true}); err != nil {
+		t.Fatal(err)
+	}
+	st := launch(t, m, s)
+	if st.State != sidecar.Ready || st.KeyFile == "" {
+		t.Fatalf("%+v %+v", st, st.Failure)
+	}
+	key, err := os.ReadFile(st.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := m.LogText(st.ID)
+	if err != nil || strings.Contains(log, strings.TrimSpace(string(key))) || !strings.Contains(log, "settings: api-key: [secret]") || !strings.Contains(log, "false") {
+		t.Errorf("%v: %s", err, log)
+	}
+	if r, err := m.Call(t.Context(), st.ID, sidecar.Call{Prompt: "x"}, nil); err != nil || r.Text != "x" {
+		t.Errorf("%v: %+v", err, r)
+	}
+	if _, err := e.WithOwnArgs([]string{"--config", "/etc/passwd"}, map[string]bool{"--config": true}); !isCode(err, model.Denied) {
+		t.Errorf("a file of the caller's: %v", err)
+	}
+	if args, err := e.WithOwnArgs(nil, map[string]bool{}); err != nil || len(args) != 0 {
+		t.Errorf("an option that it does not have: %v: %q", err, args)
+	}
+}
+
 // One that does not end when it is asked is killed after the grace.
 func TestStubborn(t *testing.T) {
 	m := manager(t, func(o *sidecar.Options) { o.Grace = 50 * time.Millisecond })

@@ -47,6 +47,11 @@ func argument(name string) string {
 // fake is an engine that behaves as its mode says.
 func fake(mode string) int {
 	fmt.Println("fake engine version: 1.2.3")
+	if text, err := os.ReadFile(argument("--config")); err == nil {
+		key := strings.TrimSpace(strings.TrimPrefix(string(text), "api-key: "))
+		os.Setenv("FAKE_KEY", key)
+		fmt.Println("settings:", string(text), strings.Contains(strings.Join(os.Args, " "), key))
+	}
 	switch mode {
 	case "crash":
 		fmt.Println("loading the model")
@@ -254,6 +259,7 @@ func fakeEngines() []*sidecar.Engine {
 		{Name: "fake", Plans: "fake", HostFlag: "--host", PortFlag: "--port", KeyEnv: "FAKE_KEY", Health: "/health", Models: "/v1/models", Refused: []string{"--danger"}},
 		{Name: "fake-socket", Plans: "fake", HostFlag: "--host", PortFlag: "--port", SocketFlag: "--uds", KeyEnv: "FAKE_KEY", Health: "/health", Models: "/v1/models"},
 		{Name: "fake-helper", Plans: "fake", Talk: sidecar.Stdio},
+		{Name: "fake-config", Plans: "fake", HostFlag: "--host", PortFlag: "--port", KeyOption: "--config", KeyText: "api-key: ", Health: "/health", Models: "/v1/models", Refused: []string{"--config"}},
 	}
 }
 

@@ -219,7 +219,7 @@ func (m *Manager) newSidecar(e *Engine, spec Spec) (*sidecar, error) {
 			return nil, fmt.Errorf("writing a file of a sidecar: %w", err)
 		}
 	}
-	if e.KeyEnv != "" {
+	if e.hasKey(spec.Args) {
 		s.key = randomHex(24)
 		s.log.Secret = s.key
 		if err := os.WriteFile(s.path(keyFile), []byte(s.key+"\n"), 0o600); err != nil {
@@ -227,6 +227,14 @@ func (m *Manager) newSidecar(e *Engine, spec Spec) (*sidecar, error) {
 			return nil, fmt.Errorf("keeping the key of a sidecar: %w", err)
 		}
 		s.st.KeyFile = s.path(keyFile)
+	}
+	if at := slices.Index(spec.Args, keyPlace); at >= 0 {
+		if err := os.WriteFile(s.path(keyConfig), []byte(e.KeyText+s.key+"\n"), 0o600); err != nil {
+			s.discard()
+			return nil, fmt.Errorf("keeping the key of a sidecar: %w", err)
+		}
+		s.spec.Args = slices.Clone(spec.Args)
+		s.spec.Args[at] = s.path(keyConfig)
 	}
 	return s, nil
 }

@@ -31,6 +31,7 @@ type saved struct {
 	Created  time.Time        `json:"created"`
 	Process  proc.Identity    `json:"process"`
 	Port     int              `json:"port,omitempty"`
+	Key      bool             `json:"key,omitempty"` // that it has one
 	Reserve  map[string]int64 `json:"reserve_bytes,omitempty"`
 	// Predicted is kept to stand beside what is measured, the rest for what is
 	// recorded of its end.
@@ -50,7 +51,7 @@ const maxSaved = 1 << 20
 func (s *sidecar) save(c *child, who proc.Identity) error {
 	b, err := json.Marshal(saved{
 		Version: savedVersion, ID: s.id, Name: s.spec.Name, Engine: s.engine.Name, Release: s.spec.Version, Model: s.spec.Model,
-		Lifetime: s.spec.Lifetime, TTL: s.spec.TTL, Created: s.st.Created, Process: who, Port: c.port, Reserve: s.spec.Reserve, Predicted: s.spec.Predicted,
+		Lifetime: s.spec.Lifetime, TTL: s.spec.TTL, Created: s.st.Created, Process: who, Port: c.port, Key: s.key != "", Reserve: s.spec.Reserve, Predicted: s.spec.Predicted,
 		ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, Weights: s.spec.Weights, Device: s.spec.Device,
 	})
 	if err != nil {
@@ -192,7 +193,7 @@ func (s *sidecar) readopt(r saved) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.engine.KeyEnv != "" {
+	if s.engine.KeyEnv != "" || r.Key {
 		b, err := os.ReadFile(s.path(keyFile))
 		if err != nil {
 			p.Leave()

@@ -90,7 +90,7 @@ func (t *webTalk) ready(ctx context.Context) (bool, *Failure) {
 	case code != http.StatusOK || !t.choose(body):
 		return false, nil
 	}
-	if t.e.KeyEnv == "" {
+	if t.key == "" {
 		return true, nil
 	}
 	// Any route that needs a key would do; this one is in every engine.

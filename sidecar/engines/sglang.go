@@ -17,7 +17,7 @@ func sglang() *sidecar.Engine {
 			"--trust-remote-code", "--api-key", "--admin-api-key", "--chat-template", "--tokenizer-path", "--download-dir", "--log-requests", "--file-storage-path",
 			"--custom-sigquit-handler", "--enable-custom-logit-processor", "--crash-dump-folder", "--config", "--lora-paths", "-c",
 		},
-		HostFlag: "--host", PortFlag: "--port",
+		HostFlag: "--host", PortFlag: "--port", KeyOption: "--config", KeyText: "api-key: ",
 		Args:   [][]string{{"--enable-metrics"}},
 		Health: "/health", Models: "/v1/models",
 		Failures: []sidecar.Signature{
