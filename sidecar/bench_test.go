@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -18,10 +19,9 @@ import (
 // from its start to the first answer of its health.
 func BenchmarkStart(b *testing.B) {
 	m := manager(b, nil)
-	var bare, supervised time.Duration
-	n := 0
+	var bare, supervised []time.Duration
 	for b.Loop() {
-		bare += bareStart(b)
+		bare = append(bare, bareStart(b))
 		began := time.Now()
 		st, err := m.Launch(b.Context(), spec("serve", sidecar.Session))
 		if err == nil {
@@ -30,18 +30,23 @@ func BenchmarkStart(b *testing.B) {
 		if err != nil || st.State != sidecar.Ready {
 			b.Fatalf("%v: %+v", err, st)
 		}
-		supervised += time.Since(began)
+		supervised = append(supervised, time.Since(began))
 		if _, err := m.Stop(context.WithoutCancel(b.Context()), st.ID); err != nil {
 			b.Fatal(err)
 		}
-		n++
 	}
-	over := (supervised - bare) / time.Duration(n)
-	b.ReportMetric(float64(bare.Microseconds())/float64(n)/1000, "ms-bare")
+	over := median(supervised) - median(bare)
+	b.ReportMetric(float64(median(bare).Microseconds())/1000, "ms-bare")
 	b.ReportMetric(float64(over.Microseconds())/1000, "ms-over")
-	if n > 5 && over > 30*time.Millisecond {
+	if len(bare) > 5 && over > 30*time.Millisecond {
 		b.Errorf("supervision adds %s to a start, over 30 ms", over)
 	}
+}
+
+// median is what other programs on the machine disturb least.
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // bareStart starts the child by hand, and asks for its health without a pause.
