@@ -60,7 +60,11 @@ func (s *sidecar) finish(u unit, f *Failure, m *meter) *Failure {
 // start makes a unit of the engine's kind.
 func (s *sidecar) start() (unit, *Failure) {
 	if s.engine.Daemon != nil {
-		return startDaemon(s), nil
+		u, err := startDaemon(s)
+		if err != nil {
+			return nil, &Failure{Kind: Unknown, Cause: clip(err.Error()), Permanent: true}
+		}
+		return u, nil
 	}
 	if s.spec.Prepare != nil {
 		s.set(Starting, "preparing what it runs in", nil)

@@ -2,18 +2,24 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"hwledger/sidecar/proc"
 )
 
 // loaded is a unit that is a model in a daemon.
 type loaded struct {
 	s      *sidecar
 	d      Daemon
+	ctx    context.Context
 	cancel context.CancelFunc
+	// theirs says that the daemon held the model before it was asked.
+	theirs bool
 	// loading ends when the daemon has answered; then err is what it said.
 	loading chan struct{}
 	err     error
@@ -25,20 +31,66 @@ type loaded struct {
 // watchEvery is how often a daemon is asked whether it still holds a model.
 const watchEvery = 5 * time.Second
 
-func startDaemon(s *sidecar) *loaded {
+// startDaemon asks the daemon for the model. One that it holds already is
+// somebody else's: it is used, and left loaded in the end.
+func startDaemon(s *sidecar) (*loaded, error) {
+	u := newLoaded(s)
+	ctx, cancel := context.WithTimeout(s.ctx, askDaemonWithin)
+	m, err := u.entry(ctx)
+	cancel()
+	if err != nil {
+		u.leave()
+		return nil, err
+	}
+	u.theirs = m != nil
+	if err := s.save(0, !u.theirs, proc.Identity{}); err != nil {
+		u.leave()
+		return nil, err
+	}
+	go func() {
+		defer close(u.loading)
+		u.err = u.d.Load(u.ctx, s.spec.Model, LoadOptions{ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, GPULayers: s.spec.GPULayers})
+	}()
+	go u.watch(u.ctx)
+	s.recordLaunch(map[string]any{"daemon": u.d.URL()})
+	return u, nil
+}
+
+// askDaemonWithin bounds a question to a daemon.
+const askDaemonWithin = 5 * time.Second
+
+func newLoaded(s *sidecar) *loaded {
 	d := s.engine.Daemon
 	u := &loaded{s: s, d: d, loading: make(chan struct{}), gone: make(chan struct{})}
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
 	u.talk = &webTalk{e: s.engine, transport: transport, client: &http.Client{Transport: transport, CheckRedirect: stay}, base: strings.TrimSuffix(d.URL(), "/v1"), model: s.spec.Model}
-	ctx, cancel := context.WithCancel(context.Background())
-	u.cancel = cancel
-	go func() {
-		defer close(u.loading)
-		u.err = d.Load(ctx, s.spec.Model, LoadOptions{ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, GPULayers: s.spec.GPULayers})
-	}()
-	go u.watch(ctx)
-	s.recordLaunch(map[string]any{"daemon": d.URL()})
+	u.ctx, u.cancel = context.WithCancel(context.Background())
 	return u
+}
+
+// readoptDaemon makes a unit of a model that an earlier run had loaded. It is an
+// error when it was of that run's session, which ended, or is not held any more.
+func (s *sidecar) readoptDaemon(r saved) (*loaded, error) {
+	u := newLoaded(s)
+	ctx, cancel := context.WithTimeout(context.Background(), askDaemonWithin)
+	defer cancel()
+	m, err := u.entry(ctx)
+	switch {
+	case err != nil || m == nil:
+		u.leave()
+		return nil, errors.New("the daemon does not hold its model")
+	case r.Lifetime != Detached:
+		err := errors.New("it was of the session that ended")
+		if r.Loaded {
+			err = errors.Join(err, u.d.Unload(ctx, s.spec.Model))
+		}
+		u.leave()
+		return nil, err
+	}
+	u.theirs = !r.Loaded
+	close(u.loading)
+	go u.watch(u.ctx)
+	return u, nil
 }
 
 // watch notices when the daemon drops the model by itself.
@@ -123,6 +175,10 @@ func (u *loaded) stop(grace time.Duration) bool {
 	<-u.loading
 	ctx, cancel := context.WithTimeout(context.Background(), max(grace, time.Second))
 	defer cancel()
+	if u.theirs {
+		u.talk.close()
+		return true
+	}
 	err := u.d.Unload(ctx, u.s.spec.Model)
 	if err != nil {
 		_, _ = fmt.Fprintf(u.s.log, "unloading: %v\n", err) // never fails

@@ -31,7 +31,8 @@ type saved struct {
 	Created  time.Time        `json:"created"`
 	Process  proc.Identity    `json:"process"`
 	Port     int              `json:"port,omitempty"`
-	Key      bool             `json:"key,omitempty"` // that it has one
+	Key      bool             `json:"key,omitempty"`    // that it has one
+	Loaded   bool             `json:"loaded,omitempty"` // that a daemon loaded it for this sidecar
 	Reserve  map[string]int64 `json:"reserve_bytes,omitempty"`
 	// Predicted is kept to stand beside what is measured, the rest for what is
 	// recorded of its end.
@@ -48,10 +49,10 @@ const savedVersion = 1
 const maxSaved = 1 << 20
 
 // save writes the record, whole or not at all.
-func (s *sidecar) save(c *child, who proc.Identity) error {
+func (s *sidecar) save(port int, loaded bool, who proc.Identity) error {
 	b, err := json.Marshal(saved{
 		Version: savedVersion, ID: s.id, Name: s.spec.Name, Engine: s.engine.Name, Release: s.spec.Version, Model: s.spec.Model,
-		Lifetime: s.spec.Lifetime, TTL: s.spec.TTL, Created: s.st.Created, Process: who, Port: c.port, Key: s.key != "", Reserve: s.spec.Reserve, Predicted: s.spec.Predicted,
+		Lifetime: s.spec.Lifetime, TTL: s.spec.TTL, Created: s.st.Created, Process: who, Port: port, Loaded: loaded, Key: s.key != "", Reserve: s.spec.Reserve, Predicted: s.spec.Predicted,
 		ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, Weights: s.spec.Weights, Device: s.spec.Device,
 	})
 	if err != nil {
@@ -146,7 +147,12 @@ func (m *Manager) adopt(id string) {
 	}
 	s.st.Name, s.st.Engine, s.st.Version, s.st.Model, s.st.Lifetime = r.Name, e.Name, r.Release, r.Model, r.Lifetime
 	s.st.Created, s.st.Predicted, s.st.Reserve = r.Created, r.Predicted, r.Reserve
-	c, err := s.readopt(r)
+	var u unit
+	if e.Daemon != nil {
+		u, err = s.readoptDaemon(r)
+	} else {
+		u, err = s.readopt(r)
+	}
 	if err != nil {
 		m.opts.Log.Info("a sidecar of an earlier run is not adopted", "id", id, "reason", err)
 		s.endRest(r.Process)
@@ -156,7 +162,7 @@ func (m *Manager) adopt(id string) {
 	m.add(s)
 	m.mu.Unlock()
 	m.opts.Log.Info("adopted a sidecar of an earlier run", "id", id, "pid", r.Process.PID)
-	go s.run(c)
+	go s.run(u)
 }
 
 // endRest ends what an earlier run left. What cannot be ended keeps its folder,

@@ -15,7 +15,7 @@ import (
 )
 
 // acceptedBy reads the options that each engine's server accepts.
-func acceptedBy(t *testing.T) map[string]map[string]bool {
+func acceptedBy(t testing.TB) map[string]map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob("../testdata/launch_flags/*.txt")
 	if err != nil || len(files) == 0 {

@@ -3,9 +3,12 @@ package engines_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -113,10 +116,10 @@ func (l *lmStudio) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // that are not there.
 func TestDaemons(t *testing.T) {
 	o, l := &ollama{loaded: map[string]int64{}}, &lmStudio{}
-	os, ls := httptest.NewServer(o), httptest.NewServer(l)
-	defer os.Close()
+	oll, ls := httptest.NewServer(o), httptest.NewServer(l)
+	defer oll.Close()
 	defer ls.Close()
-	m := sidecar.New(sidecar.Options{Dir: t.TempDir(), Engines: engines.All(engines.Config{OllamaURL: os.URL, LMStudioURL: ls.URL + "/"})})
+	m := sidecar.New(sidecar.Options{Dir: t.TempDir(), Engines: engines.All(engines.Config{OllamaURL: oll.URL, LMStudioURL: ls.URL + "/"})})
 	defer m.Close()
 	for _, c := range []struct {
 		engine, model, absent string
@@ -172,5 +175,66 @@ func TestDaemonVersion(t *testing.T) {
 		if _, err := e.Daemon.Version(t.Context()); err == nil {
 			t.Error("one that does not run has a version")
 		}
+	}
+}
+
+// A model that a daemon held before is left to it; one that a detached sidecar
+// had loaded is adopted by the next run, and one of a session that ended is
+// unloaded by it.
+func TestDaemonModels(t *testing.T) {
+	o := &ollama{loaded: map[string]int64{"theirs": 8192}}
+	srv := httptest.NewServer(o)
+	defer srv.Close()
+	holds := func(name string) bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		_, there := o.loaded[name]
+		return there
+	}
+	dir := t.TempDir()
+	manager := func(dir string) *sidecar.Manager {
+		m := sidecar.New(sidecar.Options{Dir: dir, Engines: engines.All(engines.Config{OllamaURL: srv.URL})})
+		t.Cleanup(func() { m.Close() })
+		return m
+	}
+	first := manager(dir)
+	launch := func(model string, l sidecar.Lifetime) *sidecar.Status {
+		st, err := first.Launch(t.Context(), sidecar.Spec{Engine: "ollama", Model: model, ContextTokens: 4096, Lifetime: l})
+		if err == nil {
+			st, err = first.Wait(t.Context(), st.ID, nil)
+		}
+		if err != nil || st.State != sidecar.Ready {
+			t.Fatalf("%s: %v: %+v", model, err, st)
+		}
+		return st
+	}
+	if _, err := first.Stop(t.Context(), launch("theirs", sidecar.Session).ID); err != nil || !holds("theirs") {
+		t.Errorf("%v: a model that was there before was unloaded", err)
+	}
+	crashed := launch("session", sidecar.Session)
+	record, err := os.ReadFile(filepath.Join(dir, crashed.ID, "record.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	detached := launch("detached", sidecar.Detached)
+	if err := first.Close(); err != nil || !holds("detached") || holds("session") {
+		t.Errorf("%v: after the end of the first: %v", err, o.loaded)
+	}
+	o.mu.Lock()
+	o.loaded["session"] = 4096 // as if it had been killed
+	o.mu.Unlock()
+	folder := filepath.Join(dir, crashed.ID)
+	if err := errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(filepath.Join(folder, "record.json"), record, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	second := manager(dir)
+	if all := second.List(); len(all) != 1 || all[0].ID != detached.ID || all[0].State != sidecar.Ready {
+		t.Fatalf("%d are known", len(all))
+	}
+	if holds("session") {
+		t.Error("the model of a session that ended is still there")
+	}
+	if _, err := second.Stop(t.Context(), detached.ID); err != nil || holds("detached") {
+		t.Errorf("%v: the detached one is still there", err)
 	}
 }
