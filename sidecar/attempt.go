@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"hwledger/calc/model"
@@ -251,7 +250,7 @@ func (s *sidecar) release() {
 // measured reads what the engine took, and records it beside the prediction. Of
 // one that was adopted it was recorded when it became ready.
 func (s *sidecar) measured(u unit, took time.Duration, adopted bool) {
-	r, source := Reading{}, ""
+	r := Reading{}
 	if s.m.opts.Reader != nil {
 		r = s.m.opts.Reader.Read(s.engine.Plans, s.settled(u))
 	}
@@ -262,12 +261,6 @@ func (s *sidecar) measured(u unit, took time.Duration, adopted bool) {
 	r.Measured = slices.DeleteFunc(r.Measured, func(f Figure) bool {
 		return slices.ContainsFunc(own, func(o Figure) bool { return o.Name == f.Name })
 	})
-	if len(r.Measured) > 0 {
-		source = "log"
-	}
-	if len(own) > 0 {
-		source = strings.TrimPrefix(source+"+engine", "+")
-	}
 	r.Measured = append(r.Measured, own...)
 	s.mu.Lock()
 	s.st.Measured = r.Measured
@@ -279,7 +272,7 @@ func (s *sidecar) measured(u unit, took time.Duration, adopted bool) {
 	}
 	s.mu.Unlock()
 	if !adopted {
-		s.recordMeasurement(r.Measured, source, took)
+		s.recordStart(r.Measured, took)
 	}
 }
 

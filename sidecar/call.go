@@ -84,7 +84,7 @@ func (m *Manager) Call(ctx context.Context, ref string, q Call, onText func(stri
 	}
 	r.FirstToken, r.Total = first, time.Since(began)
 	r.finish()
-	s.recordCall(q, r)
+	s.recordCall(r)
 	return r, nil
 }
 

@@ -102,7 +102,7 @@ func startChild(s *sidecar) (_ *child, err error) {
 	if len(s.spec.HelperArgs) > 0 {
 		argv = append(append(argv, "--"), s.spec.HelperArgs...) // they go by message
 	}
-	s.recordLaunch(map[string]any{"argv": argv, "pid": c.ident.PID})
+	s.record("launch", map[string]any{"argv": argv, "program": s.spec.Program, "lifetime": string(s.spec.Lifetime), "pid": c.ident.PID})
 	return c, nil
 }
 
@@ -201,16 +201,16 @@ func (c *child) how() string {
 }
 
 func (c *child) usage() map[string]any {
-	out := map[string]any{}
+	out := map[string]any{"pid": c.ident.PID}
 	if c.own != nil {
 		select {
 		case <-c.own.Done():
 			x := c.own.Exit()
-			out["cpu_ms"] = x.CPU.Milliseconds()
+			out["cpu_milliseconds"] = x.CPU.Milliseconds()
 			if x.Signal != "" {
 				out["signal"] = x.Signal
 			} else {
-				out["code"] = x.Code
+				out["exit_code"] = x.Code
 			}
 			if x.Peak > 0 {
 				out["peak_resident_bytes"] = x.Peak

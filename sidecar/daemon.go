@@ -52,7 +52,7 @@ func startDaemon(s *sidecar) (*loaded, error) {
 		u.err = u.d.Load(u.ctx, s.spec.Model, LoadOptions{ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, GPULayers: s.spec.GPULayers})
 	}()
 	go u.watch(u.ctx)
-	s.recordLaunch(map[string]any{"daemon": u.d.URL()})
+	s.record("launch", map[string]any{"daemon": u.d.URL(), "lifetime": string(s.spec.Lifetime)})
 	return u, nil
 }
 

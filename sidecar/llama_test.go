@@ -200,7 +200,7 @@ func llamaLife(t *testing.T, lifetime sidecar.Lifetime) {
 		c.Close()
 		t.Error("its port still answers")
 	}
-	if got, want := rec.types(), "prediction launch measurement call call exit"; got != want {
+	if got, want := rec.types(), "prediction launch measurement timing timing timing exit"; got != want {
 		t.Errorf("events %q, want %q", got, want)
 	}
 }

@@ -132,7 +132,7 @@ func (m *Manager) Launch(ctx context.Context, spec Spec) (*Status, error) {
 		s.discard()
 		return nil, err
 	}
-	s.recordPrediction()
+	s.record("prediction", map[string]any{"predicted": spec.Predicted, "reserve_bytes": spec.Reserve, "forced": spec.Force})
 	go s.run(nil)
 	return s.status(), nil
 }

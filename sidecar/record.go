@@ -34,13 +34,8 @@ type saved struct {
 	Key      bool             `json:"key,omitempty"`    // that it has one
 	Loaded   bool             `json:"loaded,omitempty"` // that a daemon loaded it for this sidecar
 	Reserve  map[string]int64 `json:"reserve_bytes,omitempty"`
-	// Predicted is kept to stand beside what is measured, the rest for what is
-	// recorded of its end.
-	Predicted     []Figure `json:"predicted,omitempty"`
-	ContextTokens int64    `json:"context_tokens,omitempty"`
-	Sequences     int64    `json:"sequences,omitempty"`
-	Weights       string   `json:"weights,omitempty"`
-	Device        string   `json:"device,omitempty"`
+	// Predicted is kept to stand beside what is measured.
+	Predicted []Figure `json:"predicted,omitempty"`
 }
 
 const savedVersion = 1
@@ -53,7 +48,6 @@ func (s *sidecar) save(port int, loaded bool, who proc.Identity) error {
 	b, err := json.Marshal(saved{
 		Version: savedVersion, ID: s.id, Name: s.spec.Name, Engine: s.engine.Name, Release: s.spec.Version, Model: s.spec.Model,
 		Lifetime: s.spec.Lifetime, TTL: s.spec.TTL, Created: s.st.Created, Process: who, Port: port, Loaded: loaded, Key: s.key != "", Reserve: s.spec.Reserve, Predicted: s.spec.Predicted,
-		ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, Weights: s.spec.Weights, Device: s.spec.Device,
 	})
 	if err != nil {
 		return err
@@ -143,7 +137,7 @@ func (m *Manager) adopt(id string) {
 	}
 	s.engine, s.spec = e, Spec{
 		Name: r.Name, Engine: r.Engine, Version: r.Release, Model: r.Model, Lifetime: r.Lifetime, TTL: r.TTL, Stall: stall,
-		Predicted: r.Predicted, Reserve: r.Reserve, ContextTokens: r.ContextTokens, Sequences: r.Sequences, Weights: r.Weights, Device: r.Device,
+		Predicted: r.Predicted, Reserve: r.Reserve,
 	}
 	s.st.Name, s.st.Engine, s.st.Version, s.st.Model, s.st.Lifetime = r.Name, e.Name, r.Release, r.Model, r.Lifetime
 	s.st.Created, s.st.Predicted, s.st.Reserve = r.Created, r.Predicted, r.Reserve

@@ -77,10 +77,8 @@ type Spec struct {
 	// TTL stops a sidecar that nobody called for so long, 0 never. Stall ends a
 	// start that shows no progress for so long; 5 minutes.
 	TTL, Stall time.Duration
-	// Predicted is what the plan says it will take, Verdict whether that fits,
-	// Weights in which type and Device on what; for the record.
-	Predicted                []Figure
-	Verdict, Weights, Device string
+	// Predicted is what the plan says it will take.
+	Predicted []Figure
 	// Reserve is what it needs of each pool of memory, in bytes.
 	Reserve map[string]int64
 	// Force starts it though it would not fit.

@@ -122,10 +122,6 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 	}
 	p.spec.Reserve = needs(p.res, of, pools)
 	p.admit(pools)
-	p.spec.Verdict, p.spec.Weights = p.verdict(), p.res.Load.Weights
-	if len(req.Hardware.Devices) > 0 {
-		p.spec.Device = req.Hardware.Devices[0].Name
-	}
 	switch {
 	case !local:
 		p.notes = append(p.notes, "planned for the hardware that was named; only the memory of this system was checked")
