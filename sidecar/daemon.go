@@ -35,9 +35,7 @@ const watchEvery = 5 * time.Second
 // somebody else's: it is used, and left loaded in the end.
 func startDaemon(s *sidecar) (*loaded, error) {
 	u := newLoaded(s)
-	ctx, cancel := context.WithTimeout(s.ctx, askDaemonWithin)
-	m, err := u.entry(ctx)
-	cancel()
+	m, err := u.entry(s.ctx)
 	if err != nil {
 		u.leave()
 		return nil, err
@@ -111,6 +109,8 @@ func (u *loaded) watch(ctx context.Context) {
 
 // entry is what the daemon says of the model, nil when it does not hold it.
 func (u *loaded) entry(ctx context.Context) (*Loaded, error) {
+	ctx, cancel := context.WithTimeout(ctx, askDaemonWithin)
+	defer cancel()
 	all, err := u.d.Loaded(ctx)
 	if err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 
 // hardwareGiven is the hardware argument; "local" is what it is without one.
 func (q SidecarLaunch) hardwareGiven() *Hardware {
-	if q.Hardware != nil && q.Hardware.Text == "local" {
+	if q.Hardware != nil && strings.EqualFold(strings.TrimSpace(q.Hardware.Text), "local") {
 		return nil
 	}
 	return q.Hardware

@@ -93,6 +93,8 @@ func (q SidecarLaunch) spec(ctx context.Context, opts Options, found *lookup.Res
 
 // daemonVersion asks a daemon for its release, and so whether it runs.
 func daemonVersion(ctx context.Context, e *sidecar.Engine) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	v, err := e.Daemon.Version(ctx)
 	if err != nil {
 		why := model.Errorf(model.EngineNotInstalled, "engine", "%s does not answer at %s", e.Name, e.Daemon.URL())

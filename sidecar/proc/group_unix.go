@@ -42,6 +42,9 @@ func (g group) end(grace time.Duration) bool {
 	return g.gone(unkillable)
 }
 
+// close has nothing to give back.
+func (g group) close() {}
+
 // gone waits until the group is.
 func (g group) gone(most time.Duration) bool {
 	end := time.Now().Add(most)

@@ -69,9 +69,15 @@ func awaitEnd(p *os.Process) bool {
 func (g group) end(time.Duration) bool {
 	if g.job != 0 {
 		_ = windows.TerminateJobObject(g.job, 1) // it may have ended
-		windows.CloseHandle(g.job)
 	}
 	return true
+}
+
+// close gives the job back, after its last use.
+func (g group) close() {
+	if g.job != 0 {
+		windows.CloseHandle(g.job)
+	}
 }
 
 func firstThread() bool { return false } // nothing follows a thread here

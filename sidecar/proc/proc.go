@@ -211,6 +211,7 @@ func (p *Process) wait() {
 	p.mu.Lock()
 	err := p.cmd.Wait()
 	p.reaped = true
+	p.kin.close()
 	p.mu.Unlock()
 	state := p.cmd.ProcessState
 	p.exit = Exit{Code: -1}
