@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"hwledger/calc/model"
 )
@@ -86,8 +87,12 @@ func (m *Manager) lessClaimed(pools []Pool, claims map[string]map[string]int64) 
 	return out
 }
 
-// claims is what the sidecar has of what still looks free: while it starts, all
-// that it was promised and has not taken; after that the pages of files that it
+// probeAge is how old what a probe says of free memory may be.
+const probeAge = time.Second
+
+// claims is what the sidecar has of what still looks free: while it starts, and
+// as long as the probe may not have seen all of it, what it was promised and has
+// not taken; after that the pages of files that it
 // has mapped, which the system counts as available.
 func (s *sidecar) claims(ctx context.Context) map[string]int64 {
 	state := s.state()
@@ -95,7 +100,10 @@ func (s *sidecar) claims(ctx context.Context) map[string]int64 {
 		return nil
 	}
 	anonymous, files := s.pages()
-	if state != Starting {
+	s.mu.Lock()
+	settled := state != Starting && time.Since(s.readyAt) > probeAge
+	s.mu.Unlock()
+	if settled {
 		return map[string]int64{HostPool: min(files, s.spec.Reserve[HostPool])}
 	}
 	out := maps.Clone(s.spec.Reserve)

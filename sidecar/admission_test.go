@@ -69,9 +69,10 @@ func TestAdmission(t *testing.T) {
 		t.Fatal(err)
 	}
 	settle(t, m, first.ID)
-	if free, err := m.Free(t.Context()); err != nil || free[0].Free != 100 {
-		t.Errorf("%v: %+v, want all that the probe says", err, free)
-	}
+	eventually(t, "all that the probe says", func() bool {
+		free, err := m.Free(t.Context())
+		return err == nil && free[0].Free == 100
+	})
 	probe.err = os.ErrPermission
 	if _, err := m.Launch(t.Context(), second); !isCode(err, model.NotReady) {
 		t.Errorf("without a probe: %v", err)

@@ -137,7 +137,7 @@ const lastWords = 8 << 10
 // (nil), or the sidecar shall end (nil).
 func (s *sidecar) serve(u unit, m *meter) *Failure {
 	s.mu.Lock()
-	s.unit = u
+	s.unit, s.readyAt = u, time.Now()
 	s.mu.Unlock()
 	m.look()
 	s.set(Ready, "", func(st *Status) { st.LastUsed = time.Now() })

@@ -63,6 +63,7 @@ type sidecar struct {
 	st      Status
 	changed chan struct{} // closed and replaced at each change
 	unit    unit          // while ready
+	readyAt time.Time
 	idle    chan struct{} // told that a call has ended
 	leaving bool
 }

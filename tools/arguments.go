@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"hwledger/calc"
 	"hwledger/calc/engine"
@@ -74,7 +75,7 @@ func planned(ctx context.Context, m ModelArgs, l LoadArgs, h *Hardware, opts Opt
 	if err != nil {
 		return nil, calc.Request{}, err
 	}
-	hw, err := h.resolve()
+	hw, err := h.resolve(ctx, opts)
 	return found, calc.Request{Model: found.Model, Engine: string(l.Engine), Load: l.load(), Hardware: hw}, err
 }
 
@@ -83,6 +84,8 @@ type Hardware struct {
 	Text        string
 	MemoryBytes int64
 	Count       int64
+	// Empty plans this machine's devices as if nothing used them.
+	Empty bool
 }
 
 // JSONSchema allows a string or an object.
@@ -126,17 +129,21 @@ func (h *Hardware) String() string {
 	return h.Text
 }
 
+// isLocal reports whether the caller means this machine.
+func (h *Hardware) isLocal() bool {
+	return h != nil && strings.EqualFold(strings.TrimSpace(h.Text), "local")
+}
+
 // resolve returns the devices; none when nothing was given.
-func (h *Hardware) resolve() (engine.Hardware, error) {
+func (h *Hardware) resolve(ctx context.Context, opts Options) (engine.Hardware, error) {
 	switch {
 	case h == nil:
 		return engine.Hardware{}, nil
 	case h.MemoryBytes > 0:
 		devices, err := hardware.FromBytes(engine.Bytes(h.MemoryBytes), int(min(h.Count, hardware.MaxDevices+1)))
 		return engine.Hardware{Devices: devices}, err
-	case h.Text == "local":
-		return engine.Hardware{}, model.Errorf(model.HardwareNotFound, "hardware", "this machine's own hardware cannot be read yet").
-			WithHint(`name the accelerator ("RTX 4090", "2x H100-80GB", "M3 Max 64GB") or give {"memory_bytes": 25757220864, "count": 1}`)
+	case h.isLocal():
+		return localHardware(ctx, opts.Machine, h.Empty)
 	}
 	return hardware.Parse(h.Text)
 }

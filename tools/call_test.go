@@ -96,7 +96,6 @@ func TestErrors(t *testing.T) {
 		{"plan_memory", `{"model":"Qwen/Qwen3-8B","context_tokens":"8192"}`, model.InvalidArgument, "context_tokens", "write 8192 without quotes"},
 		{"plan_memory", `{"model":"Qwen/Qwen3-8B","context_tokens":-1}`, model.InvalidArgument, "context_tokens", "it must be between 1 and"},
 		{"plan_memory", `{"model":"Qwen/Qwen3-8B","engine":"vlm"}`, model.InvalidArgument, "engine", "did you mean vllm?"},
-		{"plan_memory", `{"model":"Qwen/Qwen3-8B","hardware":"local"}`, model.HardwareNotFound, "hardware", "memory_bytes"},
 		{"plan_memory", `{"model":"Qwen/Qwen3-8B","hardware":"RTX 4099"}`, model.HardwareNotFound, "hardware", "RTX 4090"},
 		{"plan_memory", `{"model":"Qwen/Qwen3-8B","hardware":{"memory_bytes":9e18,"count":9}}`, model.InvalidArgument, "hardware.memory_bytes", "1 PiB"},
 		{"plan_memory", `{"model":"Qwen/Qwen3-8B","hardware":{"count":9}}`, model.InvalidArgument, "hardware.memory_bytes", "hardware needs memory_bytes"},

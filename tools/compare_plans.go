@@ -73,7 +73,7 @@ func (q CompareQuery) compare(ctx context.Context, opts Options) (*Comparison, e
 	if err != nil {
 		return nil, err
 	}
-	machines, err := q.machines()
+	machines, err := q.machines(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -133,9 +133,9 @@ func (q CompareQuery) models(ctx context.Context, opts Options) ([]*lookup.Resul
 	return out, nil
 }
 
-func (q CompareQuery) machines() ([]machine, error) {
+func (q CompareQuery) machines(ctx context.Context, opts Options) ([]machine, error) {
 	if len(q.Devices) == 0 {
-		hw, err := q.Hardware.resolve()
+		hw, err := q.Hardware.resolve(ctx, opts)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +146,7 @@ func (q CompareQuery) machines() ([]machine, error) {
 	}
 	var out []machine
 	for _, text := range q.Devices {
-		hw, err := (&Hardware{Text: text}).resolve()
+		hw, err := (&Hardware{Text: text}).resolve(ctx, opts)
 		if err != nil {
 			return nil, rename(err, "hardware", "hardware_list")
 		}

@@ -57,7 +57,7 @@ func (q ExplainQuery) explain(ctx context.Context, opts Options) (*Explanation, 
 		out.note("no prediction: the model that the log names cannot be looked up (%s); give model or config", lookup.Clean(err.Error(), lookup.MaxText))
 		return out, nil
 	}
-	req, res, err := q.plan(r, found, out)
+	req, res, err := q.plan(ctx, opts, r, found, out)
 	if err != nil { // what the log itself says is still worth having
 		out.note("no prediction: %s", lookup.Clean(err.Error(), lookup.MaxText))
 		return out, nil
@@ -115,10 +115,10 @@ func loggedModel(r *enginelog.Report) string {
 
 // plan plans what the log says, but for what was given. A quantization that
 // the planner does not know by the engine's name is left to the checkpoint.
-func (q ExplainQuery) plan(r *enginelog.Report, found *lookup.Result, out *Explanation) (calc.Request, *calc.Result, error) {
+func (q ExplainQuery) plan(ctx context.Context, opts Options, r *enginelog.Report, found *lookup.Result, out *Explanation) (calc.Request, *calc.Result, error) {
 	req := calc.Request{Model: found.Model, Engine: r.Engine, Load: r.Load(q.load())}
 	if q.Hardware != nil {
-		hw, err := q.Hardware.resolve()
+		hw, err := q.Hardware.resolve(ctx, opts)
 		if err != nil {
 			return req, nil, err
 		}

@@ -96,7 +96,7 @@ type fitting struct {
 func (f *fitting) run(ctx context.Context) (*Fit, error) {
 	var err error
 	if f.q.Objective != "hardware" {
-		if f.req.Hardware, err = f.q.Hardware.resolve(); err != nil {
+		if f.req.Hardware, err = f.q.Hardware.resolve(ctx, f.opts); err != nil {
 			return nil, err
 		}
 		if len(f.req.Hardware.Devices) == 0 {

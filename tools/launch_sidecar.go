@@ -3,7 +3,6 @@ package tools
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -125,7 +124,7 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 	switch {
 	case !local:
 		p.notes = append(p.notes, "planned for the hardware that was named; only the memory of this system was checked")
-	case !accelerated(of) && onDevices[p.res.Engine]:
+	case len(of) == 0 && onDevices[p.res.Engine]:
 		p.notes = append(p.notes, "no device is known here: whether it fits was not checked; name the hardware to plan for it")
 	}
 	return p, nil
@@ -186,11 +185,6 @@ func poolHardware(pools []sidecar.Pool) (engine.Hardware, []string) {
 // onDevices are engines that do not run on a processor alone.
 var onDevices = map[string]bool{"vllm": true, "sglang": true, "tgi": true, "tensorrt-llm": true}
 
-// accelerated reports whether one of the devices has memory of its own.
-func accelerated(of []string) bool {
-	return slices.ContainsFunc(of, func(id string) bool { return id != sidecar.HostPool })
-}
-
 // needs is what the plan takes of each pool. Without devices everything is in
 // the system's memory, for engines that can do without; of hardware that was
 // only named (of is nil), the host's part is known to be here.
@@ -200,7 +194,7 @@ func needs(res *calc.Result, of []string, pools []sidecar.Pool) map[string]int64
 		all[sidecar.HostPool] = int64(res.Host.Required)
 	}
 	switch {
-	case onDevices[res.Engine] && of != nil && !accelerated(of):
+	case onDevices[res.Engine] && of != nil && len(of) == 0:
 	case of != nil && len(of) == 0:
 		all[sidecar.HostPool] += int64(res.Totals.Required)
 	default:

@@ -26,7 +26,12 @@ type Plan struct {
 	Layers      []LayerUse       `json:"layers,omitempty"`
 	Suggestions []SuggestionInfo `json:"suggestions"`
 	Notes       []string         `json:"notes,omitempty"`
+
+	image []byte
 }
+
+// Picture is a PNG image of the plan, nil when none was asked for.
+func (p *Plan) Picture() []byte { return p.image }
 
 // PlannedModel is the model that was planned for.
 type PlannedModel struct {

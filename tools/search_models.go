@@ -102,7 +102,7 @@ func searchModels(opts Options) Tool {
 			"Use it when the exact name is not known or to choose a model for hardware; it reads configurations, never weights, and sources says which places could not be asked. " +
 			"Pass a returned reference as the model of plan_memory or lookup_model, and next_cursor for more.",
 	}, func(ctx context.Context, q SearchQuery) (*FoundModels, error) {
-		s, err := q.search(opts)
+		s, err := q.search(ctx, opts)
 		if err != nil {
 			return nil, err
 		}
@@ -115,7 +115,7 @@ func searchModels(opts Options) Tool {
 }
 
 // search is the query as package search takes it.
-func (q *SearchQuery) search(opts Options) (search.Query, error) {
+func (q *SearchQuery) search(ctx context.Context, opts Options) (search.Query, error) {
 	f := &q.Filters
 	s := search.Query{
 		Text: q.Query, Limit: q.Limit, Cursor: q.Cursor, Offline: q.Offline || opts.Offline,
@@ -130,7 +130,7 @@ func (q *SearchQuery) search(opts Options) (search.Query, error) {
 	if f.FitsOn == nil {
 		return s, nil
 	}
-	hw, err := f.FitsOn.resolve()
+	hw, err := f.FitsOn.resolve(ctx, opts)
 	if err != nil {
 		return s, rename(err, "hardware", "filters.fits_on")
 	}

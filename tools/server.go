@@ -2,12 +2,15 @@ package tools
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"hwledger/internal/planner"
 )
 
 // listTTL is how long clients may keep the list of tools, in milliseconds: it
@@ -22,7 +25,11 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		server.WithInstructions(s.Instructions()),
 		server.WithToolCapabilities(false),
 		server.WithCacheHints(listTTL, mcp.CacheScopePrivate),
+		server.WithExtensions(map[string]any{planner.Extension: map[string]any{"mimeTypes": []string{planner.MIME}}}),
 	)
+	if _, err := s.Tool("plan_memory"); err == nil {
+		srv.AddResource(app(), readApp)
+	}
 	defs, err := s.Definitions()
 	if err != nil {
 		return nil, err
@@ -34,6 +41,21 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 	srv.AddTools(offered...)
 	s.addSidecarResources(srv)
 	return srv, nil
+}
+
+// app is the planner as a resource that hosts of MCP Apps show in a frame.
+func app() mcp.Resource {
+	return mcp.NewResource(planner.URI, "planner", mcp.WithResourceTitle("Planner"), mcp.WithMIMEType(planner.MIME),
+		mcp.WithResourceDescription("Shows a plan and plans again as context, sequences, quantization or hardware change."))
+}
+
+// readApp returns the page. It loads nothing from elsewhere: its policy names
+// no domain.
+func readApp(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+	return []mcp.ResourceContents{mcp.TextResourceContents{
+		URI: planner.URI, MIMEType: planner.MIME, Text: planner.Page(),
+		Meta: map[string]any{"ui": map[string]any{"csp": map[string]any{}, "prefersBorder": true}},
+	}}, nil
 }
 
 // Definitions returns the tools as tools/list shows them.
@@ -66,8 +88,12 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 	if s.opts.Settle > 0 && reported() {
 		time.Sleep(s.opts.Settle)
 	}
+	content := []mcp.Content{mcp.NewTextContent(r.Text)}
+	if p, ok := r.Answer.(Pictured); ok && len(p.Picture()) > 0 {
+		content = append(content, mcp.NewImageContent(base64.StdEncoding.EncodeToString(p.Picture()), "image/png"))
+	}
 	return &mcp.CallToolResult{
-		Content:           []mcp.Content{mcp.NewTextContent(r.Text)},
+		Content:           content,
 		StructuredContent: r.Structured,
 		IsError:           r.Failed,
 	}, nil
@@ -85,7 +111,12 @@ func (t *Tool) definition() (mcp.Tool, error) {
 	}
 	readOnly := !t.Effect.Writes
 	repeatable := readOnly || t.Effect.Repeatable
+	var meta *mcp.Meta
+	if t.App != "" {
+		meta = &mcp.Meta{AdditionalFields: map[string]any{"ui": map[string]any{"resourceUri": t.App}}}
+	}
 	return mcp.Tool{
+		Meta: meta,
 		Name: t.Name, Title: t.Title, Description: t.Description,
 		RawInputSchema: in, RawOutputSchema: out,
 		Annotations: mcp.ToolAnnotation{
@@ -104,7 +135,7 @@ func (s *Surface) Instructions() string {
 		ModelSet:    "search_models finds models by name and by what they must be or fit on; lookup_model says what one is and whether its name is known.",
 		PlanSet:     "plan_memory answers \"will it fit\": give model and hardware, and engine, context_tokens and sequences when they are known; it lists what it assumed for the rest. find_fit turns the question round, compare_plans sets alternatives side by side, export_launch writes the command, and explain_memory reads the log of a start or of its failure.",
 		SidecarSet:  "list_sidecars and get_sidecar show engines that were launched here, with predicted beside measured memory; where launch_sidecar is offered it starts one when its plan fits what is free, call_sidecar asks it, stop_sidecar ends it.",
-		HardwareSet: "lookup_hardware lists accelerators by name and their memory, for plan_memory's hardware.",
+		HardwareSet: "probe_hardware says what this machine has and what is free on it, which plan_memory plans against with hardware \"local\"; lookup_hardware lists accelerators by name and their memory.",
 	}
 	var b strings.Builder
 	b.WriteString("hwLedger computes the memory that a language model needs under an inference engine, exactly where the engine's rules allow it. ")

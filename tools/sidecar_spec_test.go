@@ -4,12 +4,14 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"hwledger/calc"
 	"hwledger/calc/engine"
 	"hwledger/calc/lookup"
+	"hwledger/probe"
 	"hwledger/sidecar"
 	"hwledger/sidecar/engines"
 )
@@ -58,7 +60,7 @@ func TestPlannedCommandsAreTaken(t *testing.T) {
 		{"tensorrt-llm", "H100", "trtllm-serve", nil}, {"mistral.rs", "RTX 4090", "mistralrs", nil},
 		{"mlx", "M3 Max 64GB", "mlx_lm.server", nil}, {"mlx", "M3 Max 64GB", "omlx", engine.Flags{"server": "omlx"}},
 	} {
-		hw, err := (&Hardware{Text: c.hardware}).resolve()
+		hw, err := (&Hardware{Text: c.hardware}).resolve(t.Context(), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,5 +128,33 @@ func TestLocalDevices(t *testing.T) {
 		if got, want := r["GPU-1"]+r["GPU-2"], int64(p.res.Devices[0].Required+p.res.Devices[1].Required); got != want {
 			t.Errorf("%s: %d are reserved, %d required", name, got, want)
 		}
+	}
+}
+
+// What the probe says of this machine is what sidecars are admitted against:
+// devices with memory of their own by their ids, others as the system's.
+func TestMachine(t *testing.T) {
+	card := rtx4090(4 << 30)
+	card.Processes = field([]probe.Process{{PID: 7, Used: field(int64(100))}, {PID: 8, Used: field(int64(20))}, {PID: 9}})
+	out := card
+	out.ID, out.Excluded = "GPU-2", "it is divided"
+	unified := probe.Device{ID: "igpu", Vendor: "apple", Kind: probe.Unified, Name: field("M3"), Total: field(int64(8 << 30)), Free: field(int64(6 << 30))}
+	m := Machine{fixed(t, []probe.Device{card, out, unified}, 32<<30).Machine}
+	pools, err := m.Pools(t.Context())
+	if err != nil || len(pools) != 2 || pools[0].ID != sidecar.HostPool || pools[0].Free != 32<<30 || pools[1].ID != card.ID || pools[1].Free != 4<<30 {
+		t.Fatalf("%v: %+v", err, pools)
+	}
+	for want, pids := range map[int64][]int{120: {7, 8, 9}, 100: {7, 1}, 0: {1}} {
+		held, err := m.Held(t.Context(), pids)
+		if _, told := held[card.ID]; err != nil || held[card.ID] != want || told != (want > 0) || len(held) > 1 {
+			t.Errorf("%v: %v has %v, want %d", err, pids, held, want)
+		}
+	}
+	hw, of, err := m.Local(t.Context())
+	if err != nil || hw.Host == nil || len(hw.Devices) != len(of) || !slices.Contains(of, card.ID) || slices.Contains(of, out.ID) {
+		t.Errorf("%v: %+v is %v", err, hw.Devices, of)
+	}
+	if _, of, err := (Machine{fixed(t, nil, 32<<30).Machine}).Local(t.Context()); err != nil || of == nil || len(of) != 0 {
+		t.Errorf("%v: without devices: %v", err, of)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"hwledger/calc/model"
 	"hwledger/calc/near"
+	"hwledger/probe"
 )
 
 // Options choose and configure the tools of a surface.
@@ -32,6 +33,9 @@ type Options struct {
 	// written yet when the answer comes.
 	Settle  time.Duration
 	Version string
+	// Machine samples this machine's hardware; the real one when it is nil.
+	// Nothing is read before a tool asks.
+	Machine *probe.Sampler
 	// Log takes diagnostics; they are dropped when it is nil.
 	Log *slog.Logger
 }
@@ -47,6 +51,9 @@ type Surface struct {
 func New(opts Options) (*Surface, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if opts.Machine == nil {
+		opts.Machine = probe.NewSampler(probe.New(probe.Local()))
 	}
 	s := &Surface{opts: opts}
 	var known []string

@@ -24,6 +24,7 @@ var registry = []func(Options) Tool{
 	comparePlans,
 	exportLaunch,
 	explainMemory,
+	probeHardware,
 	lookupHardware,
 	launchSidecar,
 	listSidecars,
@@ -59,6 +60,8 @@ type Tool struct {
 	Description string
 	Effect      Effect
 	In, Out     *schema.Schema
+	// App is the URI of a page that shows the tool's answers, "" for none.
+	App string
 
 	call func(context.Context, json.RawMessage) (Answer, error)
 }
@@ -66,6 +69,9 @@ type Tool struct {
 // Answer is what a tool returns: it has a JSON form, and a short text with
 // the verdict first.
 type Answer interface{ Text() string }
+
+// Pictured is an answer that may have a picture, as a PNG image.
+type Pictured interface{ Picture() []byte }
 
 // define completes a tool with the schemas of its handler's types.
 func define[In any, Out Answer](t Tool, handle func(context.Context, In) (Out, error)) Tool {

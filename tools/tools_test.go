@@ -189,11 +189,11 @@ func TestToolsets(t *testing.T) {
 		opts Options
 		want string
 	}{
-		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory lookup_hardware list_sidecars get_sidecar"},
-		{Options{ReadOnly: true, AllowLaunch: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory lookup_hardware list_sidecars get_sidecar"},
+		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware list_sidecars get_sidecar"},
+		{Options{ReadOnly: true, AllowLaunch: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware list_sidecars get_sidecar"},
 		{Options{Toolsets: []string{"sidecar"}, AllowLaunch: true}, "launch_sidecar list_sidecars get_sidecar call_sidecar stop_sidecar"},
 		{Options{Toolsets: []string{"plan"}}, "plan_memory find_fit compare_plans export_launch explain_memory"},
-		{Options{Toolsets: []string{"hardware", "model"}}, "lookup_model search_models lookup_hardware"},
+		{Options{Toolsets: []string{"hardware", "model"}}, "lookup_model search_models probe_hardware lookup_hardware"},
 	} {
 		var names []string
 		for _, tool := range newSurface(t, c.opts).Tools() {

@@ -67,6 +67,12 @@ func TestCommandLine(t *testing.T) {
 		{"unknown model", []string{"plan", "Qwen/Qwen3-8"}, "", 1, "", "model_not_found"},
 		{"unknown model in JSON", []string{"plan", "Qwen/Qwen3-8", "--json"}, "", 1, `"model_not_found"`, ""},
 
+		{"probe", []string{"probe"}, "", 0, "Host: ", ""},
+		{"probe in JSON", []string{"probe", "--json", "--full"}, "", 0, `"sources"`, ""},
+		{"probe too long", []string{"probe", "--sample-seconds", "900"}, "", 1, "", "sample_seconds"},
+		{"doctor", []string{"doctor"}, "", 0, "source host: ok", ""},
+		{"plan on this machine", []string{"plan", model, "--hardware", "local", "--engine", "ideal", "--json"}, "", 0, `"free_bytes"`, ""},
+
 		{"call", []string{"call", "lookup_hardware", "name=RTX 4090", "limit=1"}, "", 0, `"total_bytes"`, ""},
 		{"call with JSON", []string{"call", "lookup_hardware", `{"name":"RTX 4090"}`}, "", 0, `"RTX 4090"`, ""},
 		{"call with JSON from stdin", []string{"call", "lookup_hardware", "-"}, `{"name":"RTX 4090"}`, 0, `"RTX 4090"`, ""},

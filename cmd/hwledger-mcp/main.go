@@ -48,6 +48,8 @@ func commands() []command {
 		{"plan", "MODEL [--NAME VALUE | NAME=VALUE]…", "say whether a model fits", plan, planHelp},
 		{"call", "[--allow-launch] TOOL [JSON | NAME=VALUE… | -]", "call a tool and print its answer as JSON", call, callHelp},
 		{"tools", "[--json | --markdown | --update FILE]", "list the tools", list, nil},
+		{"probe", "[--json] [--full] [--sample-seconds N]", "say what hardware this machine has", probeHardware, nil},
+		{"doctor", "", "say what is missing on this machine and how to mend it", doctor, nil},
 		{"version", "", "print the version", printVersion, nil},
 	}
 }

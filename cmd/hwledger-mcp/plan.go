@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"hwledger/tools"
@@ -25,12 +28,22 @@ func plan(e *env, args []string) int {
 	if err := planArguments(&a); err != nil {
 		return misuse(e, "plan: %v", err)
 	}
+	draw, err := pictureFile(&a)
+	if err != nil {
+		return misuse(e, "plan: %v", err)
+	}
 	raw, err := a.json()
 	if err != nil {
 		return misuse(e, "plan: %v", err)
 	}
 	r := s.Call(e.ctx, planTool, raw)
 	p, _ := r.Answer.(*tools.Plan)
+	if draw != "" && p != nil {
+		if err := writePicture(draw, p); err != nil {
+			fmt.Fprintf(e.stderr, "hwledger-mcp: %v\n", err)
+			return exitError
+		}
+	}
 	switch {
 	case a.on["json"]:
 		if err := printJSON(e.stdout, r.Structured); err != nil {
@@ -79,10 +92,41 @@ func planArguments(a *arguments) error {
 	return nil
 }
 
+// pictureFile takes the name of a picture's file out of the arguments, where
+// the tool only has a switch; "" for none.
+func pictureFile(a *arguments) (string, error) {
+	v, given := a.values["picture"]
+	if !given {
+		return "", nil
+	}
+	delete(a.values, "picture")
+	file, _ := v.(string)
+	if ext := filepath.Ext(file); ext != ".png" && ext != ".svg" {
+		return "", errors.New("a picture goes into a file: --picture=plan.png or --picture=plan.svg")
+	}
+	return file, nil
+}
+
+// writePicture draws a plan into a file, in the form that its name ends with.
+func writePicture(file string, p *tools.Plan) error {
+	image, err := p.Chart().SVG(), error(nil)
+	if filepath.Ext(file) == ".png" {
+		image, err = p.Chart().PNG()
+	}
+	if err == nil {
+		err = os.WriteFile(file, image, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("drawing the plan: %w", err)
+	}
+	return nil
+}
+
 func planHelp(e *env) {
 	fmt.Fprint(e.stdout, `
   --json              print the answer's JSON object
   --fail-unless-fits  exit with 3 unless the verdict is "fits"
+  --picture=FILE      draw the plan into FILE.png or FILE.svg
 
   hwledger-mcp plan Qwen/Qwen3-8B --hardware "RTX 4090" --context-tokens 32768
   hwledger-mcp plan ./model.gguf hardware="M3 Max 64GB" gpu_layers=20

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,14 +35,27 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// binary builds the program as it is released.
+// binary builds the program as it is released, and copies it as an
+// installation does. Of a file that the C linker has just written, in large
+// writes, Linux keeps large folios and maps each as a whole: two or three MiB
+// that no page of was asked for, and that are gone after a restart.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(buildDir, "hwledger-mcp")
-	out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path+".linked", ".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	return path, nil
+	from, err := os.Open(path + ".linked")
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(to, from)
+	return path, errors.Join(err, to.Close())
 })
 
 func program(t testing.TB, args ...string) *exec.Cmd {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"hwledger/probe"
 	"hwledger/sidecar"
 	"hwledger/sidecar/engines"
 	"hwledger/sidecar/helpers"
@@ -58,7 +59,7 @@ func dataDir(getenv func(string) string) (string, error) {
 }
 
 // sidecars returns what the sidecar tools work with.
-func (l *launching) sidecars(e *env, log *slog.Logger) (*tools.Sidecars, error) {
+func (l *launching) sidecars(e *env, machine tools.Machine, log *slog.Logger) (*tools.Sidecars, error) {
 	dir, err := dataDir(e.getenv)
 	if err != nil {
 		return nil, err
@@ -67,8 +68,9 @@ func (l *launching) sidecars(e *env, log *slog.Logger) (*tools.Sidecars, error) 
 		Manager: sidecar.New(sidecar.Options{
 			Dir:     filepath.Join(dir, "sidecars"),
 			Engines: engines.All(engines.Config{OllamaURL: ollamaURL(e.getenv("OLLAMA_HOST"))}),
-			Reader:  tools.LogReader{}, Log: log,
+			Probe:   machine, Reader: tools.LogReader{}, Log: log,
 		}),
+		Local:    machine.Local,
 		Programs: &sidecar.Programs{Dir: filepath.Join(dir, "programs"), Paths: l.paths},
 		Roots:    append(stores(e.getenv, dir), l.roots...),
 		Helper:   helpers.Setup{Dir: filepath.Join(dir, "helpers")}.Find,
@@ -118,7 +120,10 @@ func (l *launching) withSidecars(e *env, opts *tools.Options) (func(), error) {
 	if log == nil {
 		log = slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
-	s, err := l.sidecars(e, log)
+	if opts.Machine == nil {
+		opts.Machine = probe.NewSampler(probe.New(probe.Local()))
+	}
+	s, err := l.sidecars(e, tools.Machine{Sampler: opts.Machine}, log)
 	if err != nil {
 		return nil, err
 	}

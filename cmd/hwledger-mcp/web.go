@@ -5,11 +5,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"hwledger/internal/planner"
 	"hwledger/internal/web"
 	"hwledger/tools"
 )
@@ -91,6 +93,7 @@ func serveWeb(e *env, opts tools.Options, n network, transports string) int {
 	if srv == nil {
 		return code
 	}
+	o.Pages = map[string]http.Handler{"/planner": planner.Handler()}
 	o.HTTP, o.SSE, o.Log = strings.Contains(transports, "http"), strings.Contains(transports, "sse"), opts.Log
 	s, err := web.Listen(srv, o)
 	if err != nil {

@@ -45,7 +45,9 @@ type Schema struct {
 	Ref  string
 	Defs map[string]*Schema
 	// Depth, at the root, is how many levels of objects are written with their
-	// properties; deeper ones are written as objects only. 0 writes all. The
+	// properties; deeper ones are written as objects only, lists of them as
+	// lists, and what is required together is checked and not written. 0 writes
+	// all. The
 	// list of tools is in the context of every conversation, so that what a
 	// schema spells out has to earn its place; checks use the whole schema.
 	Depth int
@@ -173,7 +175,7 @@ func (w *writer) schema(s *Schema, depth int) {
 	if s.Default != nil {
 		put("default", s.Default)
 	}
-	if s.Items != nil {
+	if s.Items != nil && !(w.root.Depth > 0 && depth == 0 && w.isObject(s.Items)) {
 		w.key(&first, "items")
 		w.schema(s.Items, depth)
 	}
@@ -189,6 +191,10 @@ func (w *writer) schema(s *Schema, depth int) {
 		w.defs(s.Defs)
 	}
 	w.buf.WriteByte('}')
+}
+
+func (w *writer) isObject(s *Schema) bool {
+	return s.Type == "object" || s.Ref != ""
 }
 
 func (w *writer) list(all []*Schema, write func(*Schema)) {
@@ -241,7 +247,7 @@ func (w *writer) object(s *Schema, first *bool, depth int) {
 		if s.Discriminator == "" {
 			w.key(first, "required")
 			w.value(req)
-		} else {
+		} else if w.root.Depth == 0 {
 			w.key(first, "dependentRequired")
 			w.value(map[string][]string{s.Discriminator: req})
 		}

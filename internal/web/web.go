@@ -47,7 +47,9 @@ type Options struct {
 	SessionTTL time.Duration
 	// Drain is how long answers may take after the end was asked for; 10 s.
 	Drain time.Duration
-	// Pages are further handlers by pattern, behind the same guards.
+	// Pages are further handlers by pattern, behind the guards of host and
+	// origin. They are asked for no token: a browser cannot send one for a page,
+	// so that a page must hold nothing of the server's own.
 	Pages map[string]http.Handler
 	Log   *slog.Logger
 }
@@ -158,11 +160,12 @@ func (s *Server) handler(srv *server.MCPServer, local bool) http.Handler {
 		mux.Handle("/sse", s.stream(sse.SSEHandler()))
 		mux.Handle("/message", s.message(sse.MessageHandler()))
 	}
+	open := http.NewServeMux()
+	open.Handle("/", s.authorized(mux))
 	for pattern, h := range s.opts.Pages {
-		mux.Handle(pattern, h)
+		open.Handle(pattern, h)
 	}
-	guarded := s.authorized(mux)
-	guarded = s.fromKnownOrigin(guarded)
+	guarded := s.fromKnownOrigin(open)
 	if local {
 		guarded = s.toKnownHost(guarded)
 	}

@@ -361,3 +361,28 @@ func issue(t *testing.T, dir, name string, by *identity) *identity {
 	}
 	return &identity{leaf, key, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
 }
+
+// A page is read without a token, which a browser cannot send, and only by its
+// own host's name; what it asks for needs the token.
+func TestPages(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "page") })
+	s, _, _ := start(t, Options{Tokens: []string{"0123456789abcdef"}, Pages: map[string]http.Handler{"/page": page}}, nil)
+	for _, c := range []struct {
+		path, host string
+		want       int
+	}{{"/page", "", 200}, {"/page", "evil.example", 403}, {"/mcp", "", 401}, {"/page/../mcp", "", 401}, {"/other", "", 401}} {
+		r, err := http.NewRequest(http.MethodGet, "http://"+s.Addr().String()+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = c.host
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.want && resp.StatusCode != http.StatusMovedPermanently && resp.StatusCode != http.StatusTemporaryRedirect {
+			t.Errorf("%s at %q: %d, want %d", c.path, c.host, resp.StatusCode, c.want)
+		}
+	}
+}

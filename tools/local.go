@@ -1,0 +1,166 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"hwledger/calc/engine"
+	"hwledger/calc/hardware"
+	"hwledger/calc/model"
+	"hwledger/probe"
+)
+
+// localHardware is this machine as a plan takes it: the devices that can be
+// planned on with what is free on them, or with all of it when empty; the
+// processor when there is none.
+func localHardware(ctx context.Context, machine *probe.Sampler, empty bool) (engine.Hardware, error) {
+	inv, err := machine.Now(ctx)
+	if err != nil {
+		return engine.Hardware{}, err
+	}
+	var hw engine.Hardware
+	for i := range inv.Devices {
+		if d := &inv.Devices[i]; d.Excluded == "" && d.Total.Known() {
+			hw.Devices = append(hw.Devices, plannedDevice(d, empty))
+		}
+	}
+	hw.Host = plannedHost(&inv.Host, empty)
+	if len(hw.Devices) > 0 {
+		return hw, nil
+	}
+	if hw.Host == nil {
+		return hw, model.Errorf(model.HardwareNotFound, "hardware", "neither an accelerator nor the system says how much memory it has").
+			WithHint(`hwledger-mcp doctor says why; name the accelerator ("RTX 4090") or give {"memory_bytes": 25757220864}`)
+	}
+	cpu := *hw.Host
+	cpu.Name, cpu.Vendor, cpu.Kind = inv.Host.CPU.Or("processor"), "cpu", engine.Unified
+	hw.Devices = []engine.Device{cpu}
+	return hw, nil
+}
+
+// localNotes says what a plan on this machine leaves out, and why.
+func localNotes(ctx context.Context, machine *probe.Sampler) []string {
+	inv, err := machine.Now(ctx)
+	if err != nil {
+		return nil
+	}
+	var out, makers []string
+	used := 0
+	for i := range inv.Devices {
+		d := &inv.Devices[i]
+		switch {
+		case d.Excluded != "":
+			out = append(out, fmt.Sprintf("%s is left out: %s", d.Name.Or(d.ID), d.Excluded))
+		case !d.Free.Known():
+			used++
+			out = append(out, fmt.Sprintf("%s does not say what is free: planned as empty", d.Name.Or(d.ID)))
+		default:
+			used++
+		}
+		if d.Excluded == "" && !slices.Contains(makers, d.Vendor) {
+			makers = append(makers, d.Vendor)
+		}
+	}
+	if len(makers) > 1 {
+		out = append(out, "the devices are of several makers ("+strings.Join(makers, ", ")+"): most engines use those of one")
+	}
+	if used == 0 {
+		out = append([]string{"no accelerator can be planned on: this is a plan for the processor and system memory"}, out...)
+	}
+	return out
+}
+
+// plannedDevice is a device with its rates from the catalogue, which engines'
+// rules were held against; the driver's own where it is not listed.
+func plannedDevice(d *probe.Device, empty bool) engine.Device {
+	total := max(0, d.Total.Value-d.Reserved.Or(0))
+	out := engine.Device{
+		Name: d.Name.Or(d.ID), Vendor: d.Vendor, Kind: engine.MemoryKind(d.Kind), Arch: d.Capability.Or(""), Bandwidth: d.Bandwidth.Or(0),
+	}
+	if a, ok := identify(d); ok && d.Parent == "" { // a part of a card has a part of its rates
+		c := a.Device()
+		out.Bandwidth, out.Flops = c.Bandwidth, c.Flops
+		if out.Arch == "" {
+			out.Arch = c.Arch
+		}
+		if d.Kind == probe.Dedicated && !d.Reserved.Known() { // what the driver keeps is not told
+			total = min(total, int64(c.Total))
+		}
+	}
+	out.Total = engine.Bytes(total)
+	limit := min(total, d.Limit.Or(total))
+	free := min(d.Free.Or(limit), total)
+	if empty {
+		free = limit
+	}
+	out.Free, out.Usable = engine.Bytes(free), engine.Bytes(min(free, limit))
+	return out
+}
+
+func plannedHost(h *probe.Host, empty bool) *engine.Device {
+	if !h.Total.Known() {
+		return nil
+	}
+	total := min(h.Total.Value, h.Limit.Or(math.MaxInt64))
+	free := min(total, h.Usable.Or(total))
+	if empty {
+		free = total
+	}
+	return &engine.Device{Name: "system memory", Kind: engine.Shared, Total: engine.Bytes(total), Free: engine.Bytes(free), Usable: engine.Bytes(free)}
+}
+
+// identify finds a device in the catalogue by the name its driver has for it,
+// and among cards of one name by its memory.
+func identify(d *probe.Device) (*hardware.Accelerator, bool) {
+	if !d.Name.Known() {
+		return nil, false
+	}
+	total := d.Total.Or(0)
+	near := func(a *hardware.Accelerator) bool {
+		return total == 0 || d.Parent != "" || math.Abs(float64(int64(a.Total)-total)) < 0.12*float64(total)
+	}
+	a, err := hardware.Find(d.Name.Value)
+	if err == nil {
+		return &a, near(&a)
+	}
+	var e *model.Error
+	if !errors.As(err, &e) || e.Code != model.InvalidArgument {
+		return nil, false
+	}
+	var found []hardware.Accelerator
+	for _, name := range e.Candidates {
+		if a, err := hardware.Find(name); err == nil && total > 0 && near(&a) {
+			found = append(found, a)
+		}
+	}
+	if len(found) == 0 {
+		return nil, false
+	}
+	best := slices.MinFunc(found, func(a, b hardware.Accelerator) int {
+		gap := func(x hardware.Accelerator) float64 { return math.Abs(float64(int64(x.Total) - total)) }
+		switch x, y := gap(a), gap(b); {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return 0
+	})
+	return &best, true
+}
+
+// bandwidth is the device's memory bandwidth with where it is known from: its
+// own counters, else the catalogue.
+func bandwidth(d *probe.Device) probe.Field[float64] {
+	if d.Bandwidth.Known() {
+		return d.Bandwidth
+	}
+	if a, ok := identify(d); ok && a.BandwidthGBs > 0 && d.Parent == "" {
+		return probe.Field[float64]{Value: a.BandwidthGBs * 1e9, Note: probe.Note{State: probe.OK, Source: "catalogue", Reason: string(a.SpecBasis)}}
+	}
+	return d.Bandwidth
+}

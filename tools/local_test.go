@@ -1,0 +1,165 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"hwledger/probe"
+)
+
+// fixed is a machine whose hardware a test says.
+func fixed(t *testing.T, devices []probe.Device, usable int64) Options {
+	t.Helper()
+	host := &probe.Host{OS: "linux", Arch: "amd64"}
+	if usable > 0 {
+		host.CPU = field("AMD EPYC")
+		host.Total, host.Usable = field(int64(64<<30)), field(usable)
+	}
+	source := probe.Source{Name: "fixed", Read: func(context.Context, *probe.System) probe.Reading {
+		return probe.Reading{State: probe.OK, Devices: devices, Host: host}
+	}}
+	sys := probe.Local()
+	sys.Run = func(context.Context, probe.Command) ([]byte, error) {
+		return []byte("Available devices:\n  (none)\n"), nil
+	}
+	return Options{Machine: probe.NewSampler(probe.New(sys, source))}
+}
+
+func field[T any](v T) probe.Field[T] {
+	return probe.Field[T]{Value: v, Note: probe.Note{State: probe.OK, Source: "fixed"}}
+}
+
+func rtx4090(free int64) probe.Device {
+	return probe.Device{ID: "GPU-6e0d9d7a-1b7e-4b7e-8c7e-000000000001", UUID: "GPU-6e0d9d7a-1b7e-4b7e-8c7e-000000000001", Vendor: "nvidia", Kind: probe.Dedicated,
+		Name: field("NVIDIA GeForce RTX 4090"), Total: field(int64(24564 << 20)), Reserved: field(int64(364 << 20)), Free: field(free), Capability: field("8.9")}
+}
+
+func callTool[T any](t *testing.T, opts Options, name, args string) (*Result, T) {
+	t.Helper()
+	s := newSurface(t, opts)
+	r := s.Call(t.Context(), name, json.RawMessage(args))
+	var out T
+	if !r.Failed {
+		conforms(t, s, name, r.Structured)
+		if err := json.Unmarshal(r.Structured, &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, out
+}
+
+// A plan on this machine is for what is free, unless it is to be as if empty.
+func TestPlanLocal(t *testing.T) {
+	const args = `{"model":"Qwen/Qwen3-8B","engine":"llama.cpp","weights":"Q8_0","hardware":"local"`
+	opts := fixed(t, []probe.Device{rtx4090(4 << 30)}, 32<<30)
+	r, p := callTool[Plan](t, opts, "plan_memory", args+`}`)
+	if r.Failed || p.Verdict != "does_not_fit" || *p.Devices[0].Free != 4<<30 || *p.Devices[0].Total != 24200<<20 || p.Devices[0].Name != "NVIDIA GeForce RTX 4090" {
+		t.Errorf("busy: %s", r.Text)
+	}
+	r, p = callTool[Plan](t, opts, "plan_memory", args+`,"assume_empty":true}`)
+	if r.Failed || p.Verdict != "fits" || *p.Devices[0].Free != 24200<<20 {
+		t.Errorf("as if empty: %s", r.Text)
+	}
+	for tool, args := range map[string]string{
+		"find_fit":      `{"objective":"context","model":"Qwen/Qwen3-0.6B","engine":"llama.cpp","hardware":"local"}`,
+		"compare_plans": `{"model":"Qwen/Qwen3-0.6B","engine":"llama.cpp","hardware_list":["local","RTX 4090"]}`,
+		"export_launch": `{"model":"Qwen/Qwen3-0.6B","engine":"vllm","hardware":" Local "}`,
+		"search_models": `{"query":"Qwen3-0.6B","filters":{"fits_on":"local"},"offline":true}`,
+	} {
+		if r, _ := callTool[map[string]any](t, opts, tool, args); r.Failed {
+			t.Errorf("%s: %s", tool, r.Text)
+		}
+	}
+}
+
+// Without an accelerator, and with one that is left out, the plan is for the
+// processor and says so.
+func TestPlanLocalWithoutAccelerator(t *testing.T) {
+	bare := probe.Device{ID: "0000:01:00.0", PCI: "0000:01:00.0", Vendor: "nvidia", Index: -1, Name: field("AD102 [GeForce RTX 4090]")}
+	r, p := callTool[Plan](t, fixed(t, []probe.Device{bare}, 32<<30), "plan_memory", `{"model":"Qwen/Qwen3-0.6B","hardware":"local"}`)
+	if r.Failed || p.Verdict != "fits" || !strings.HasPrefix(p.Engine.Name, "llama.cpp") {
+		t.Fatalf("got %s", r.Text)
+	}
+	if notes := strings.Join(p.Notes, "\n"); !strings.Contains(notes, "for the processor") || !strings.Contains(notes, "GeForce RTX 4090] is left out: no driver") {
+		t.Errorf("notes: %s", notes)
+	}
+	r, _ = callTool[Plan](t, fixed(t, nil, 0), "plan_memory", `{"model":"Qwen/Qwen3-0.6B","hardware":"local"}`)
+	if !r.Failed || !strings.Contains(r.Text, "hardware_not_found") || !strings.Contains(r.Text, "doctor") {
+		t.Errorf("of nothing: %s", r.Text)
+	}
+}
+
+// Names as drivers write them find their card, by its memory where several
+// have one name.
+func TestIdentify(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		total int64
+		want  string
+	}{
+		{"NVIDIA GeForce RTX 4090", 24564 << 20, "RTX 4090"},
+		{"NVIDIA GeForce RTX 4060 Ti", 16380 << 20, "RTX 4060 Ti 16GB"},
+		{"NVIDIA GeForce RTX 4060 Ti", 8188 << 20, "RTX 4060 Ti 8GB"},
+		{"NVIDIA H100 80GB HBM3", 81559 << 20, "H100 SXM5 80GB"},
+		{"NVIDIA A100-SXM4-40GB", 40960 << 20, "A100 SXM4 40GB"},
+		{"Radeon RX 7900 XTX", 25753026560, "RX 7900 XTX"},
+		{"AMD Instinct MI300X", 206141652992, "MI300X"},
+		{"NVIDIA GeForce RTX 4090", 8 << 30, ""}, // a part of one
+		{"Quantum Abacus", 1 << 30, ""},
+	} {
+		a, ok := identify(&probe.Device{Name: field(c.name), Total: field(c.total)})
+		if ok != (c.want != "") || ok && a.Name != c.want {
+			t.Errorf("%s with %d bytes: %+v, %v", c.name, c.total, a, ok)
+		}
+	}
+}
+
+func TestProbeHardware(t *testing.T) {
+	d := rtx4090(20 << 30)
+	d.Power = probe.Field[float64]{Note: probe.Note{State: probe.Denied, Source: "nvml", Reason: "the driver lets only an administrator read this"}}
+	opts := fixed(t, []probe.Device{d}, 32<<30)
+	r, p := callTool[HardwareProbe](t, opts, "probe_hardware", `{}`)
+	if r.Failed || len(p.Devices) != 1 {
+		t.Fatalf("got %s", r.Text)
+	}
+	got := p.Devices[0]
+	if got.Power != nil || got.Fields["power_watts"].State != "denied" || *got.Free != 20<<30 || !got.Planned || *got.Bandwidth != 1008e9 {
+		t.Errorf("got %+v", got)
+	}
+	if _, there := got.Fields["total_bytes"]; there {
+		t.Error("a summary says how known values are known")
+	}
+	if !strings.HasPrefix(r.Text, "NVIDIA GeForce RTX 4090 (dedicated memory): 20.00 GiB free of 23.99 GiB.") {
+		t.Errorf("text: %s", r.Text)
+	}
+	_, p = callTool[HardwareProbe](t, opts, "probe_hardware", `{"detail":"full","sample_seconds":1}`)
+	got = p.Devices[0]
+	if got.Fields["bandwidth_bytes_per_second"].Source != "catalogue" || got.Fields["free_bytes"].State != "ok" || got.Sampled["free_bytes"].Min != 20<<30 || got.Sampled["free_bytes"].Samples < 1 {
+		t.Errorf("in full: %+v", got)
+	}
+	if e := p.Host.Engines; len(e) != 1 || len(e[0].Differences) != 1 || !strings.Contains(e[0].Differences[0], "uses no device") {
+		t.Errorf("llama.cpp's view: %+v", e)
+	}
+}
+
+// What is pasted into a report names neither its user nor a serial number.
+func TestDoctor(t *testing.T) {
+	d := rtx4090(20 << 30)
+	d.Power.Note = probe.Note{State: probe.Unsupported, Source: "nvml", Reason: "in /home/alice/x with hf_abcdefghijklmnop and " + d.UUID}
+	text, err := newSurface(t, fixed(t, []probe.Device{d}, 32<<30)).Doctor(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"alice", "hf_abc", "6e0d9d7a"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q is in\n%s", secret, text)
+		}
+	}
+	for _, want := range []string{"RTX 4090", "/home/USER/x", "TOKEN", "GPU-UUID", "finding", "engine llama.cpp: ok"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
