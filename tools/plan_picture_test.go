@@ -19,7 +19,7 @@ func TestPicture(t *testing.T) {
 		var answer struct {
 			Content []struct{ Type, MIMEType, Data string }
 		}
-		ask(t, Options{}, "tools/call", `"name":"plan_memory","arguments":`+args+`,`, &answer)
+		exchange(t, Options{}, "tools/call", `"name":"plan_memory","arguments":`+args+`,`, &answer)
 		if len(answer.Content) != want {
 			t.Errorf("%s: %d contents, want %d", args, len(answer.Content), want)
 			continue

@@ -8,9 +8,9 @@ import (
 	"hwledger/internal/planner"
 )
 
-// ask sends one message of protocol 2026-07-28 to a server of the surface, and
+// exchange sends one message of protocol 2026-07-28 to a server of the surface, and
 // decodes the result.
-func ask(t *testing.T, opts Options, method, params string, result any) {
+func exchange(t *testing.T, opts Options, method, params string, result any) {
 	t.Helper()
 	srv, err := newSurface(t, opts).Server()
 	if err != nil {
@@ -46,7 +46,7 @@ func TestApp(t *testing.T) {
 			Meta appMeta `json:"_meta"`
 		}
 	}
-	ask(t, Options{}, "tools/list", "", &list)
+	exchange(t, Options{}, "tools/list", "", &list)
 	var uri string
 	for _, tool := range list.Tools {
 		if tool.Name == planTool {
@@ -61,7 +61,7 @@ func TestApp(t *testing.T) {
 			Meta                appMeta `json:"_meta"`
 		}
 	}
-	ask(t, Options{}, "resources/read", `"uri":"`+uri+`",`, &read)
+	exchange(t, Options{}, "resources/read", `"uri":"`+uri+`",`, &read)
 	if len(read.Contents) != 1 {
 		t.Fatalf("%d contents", len(read.Contents))
 	}
@@ -72,7 +72,7 @@ func TestApp(t *testing.T) {
 	var found struct {
 		Capabilities struct{ Extensions map[string]any }
 	}
-	ask(t, Options{}, "server/discover", "", &found)
+	exchange(t, Options{}, "server/discover", "", &found)
 	if found.Capabilities.Extensions[planner.Extension] == nil {
 		t.Errorf("extensions: %v", found.Capabilities.Extensions)
 	}
@@ -87,7 +87,7 @@ func TestPlanChoices(t *testing.T) {
 			Meta appMeta `json:"_meta"`
 		}
 		args := `{"model":"Qwen/Qwen3-8B","engine":"` + engine + `"`
-		ask(t, Options{}, "tools/call", `"name":"plan_memory","arguments":`+args+`},`, &answer)
+		exchange(t, Options{}, "tools/call", `"name":"plan_memory","arguments":`+args+`},`, &answer)
 		c := answer.Meta.Choices
 		if c == nil || len(c.Weights) == 0 || c.ContextTokens != 40960 {
 			t.Fatalf("%s: %+v", engine, c)

@@ -23,6 +23,9 @@ type Result struct {
 	Meta map[string]any
 	// Picture shows the answer as PNG, nil for most.
 	Picture []byte
+
+	// question is what the client has to be asked first, nil for nothing.
+	question *question
 }
 
 // Failure is the JSON form of an error.
@@ -86,6 +89,10 @@ func sentence(s string) string {
 }
 
 func failed(err error) *Result {
+	var q *question
+	if errors.As(err, &q) {
+		return &Result{question: q, Failed: true}
+	}
 	f := failure(err)
 	raw, err := json.Marshal(f)
 	if err != nil {

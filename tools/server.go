@@ -45,6 +45,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 	s.addPlanner(srv)
 	s.addResources(srv, subs)
 	s.addLedgerResources(srv)
+	s.addSidecarResources(srv)
 	return srv, nil
 }
 
@@ -71,7 +72,10 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		args = raw
 	}
 	ctx, reported := withProgress(ctx, req)
-	r := s.Call(ctx, req.Params.Name, args)
+	r := s.Call(withClient(ctx, req), req.Params.Name, args)
+	if r.question != nil {
+		return r.question.ask(), nil
+	}
 	if s.opts.Settle > 0 && reported() {
 		time.Sleep(s.opts.Settle)
 	}
@@ -95,22 +99,19 @@ func (t *Tool) definition() (mcp.Tool, error) {
 	if err != nil {
 		return mcp.Tool{}, err
 	}
-	out, err := json.Marshal(t.Out)
+	out, err := json.Marshal(t.Out.Gist())
 	if err != nil {
 		return mcp.Tool{}, err
 	}
 	readOnly := !t.Effect.Writes
-	repeatable := readOnly || t.Effect.Repeatable
+	hints := mcp.ToolAnnotation{ReadOnlyHint: &readOnly, OpenWorldHint: &t.Effect.Network}
+	if !readOnly { // of tools that only read these say nothing
+		hints.DestructiveHint, hints.IdempotentHint = &t.Effect.Destructive, &t.Effect.Repeatable
+	}
 	def := mcp.Tool{
 		Name: t.Name, Title: t.Title, Description: t.Description,
 		RawInputSchema: in, RawOutputSchema: out,
-		Annotations: mcp.ToolAnnotation{
-			Title:           t.Title,
-			ReadOnlyHint:    &readOnly,
-			DestructiveHint: &t.Effect.Destructive,
-			IdempotentHint:  &repeatable,
-			OpenWorldHint:   &t.Effect.Network,
-		},
+		Annotations: hints,
 	}
 	if t.App != "" {
 		def.Meta = &mcp.Meta{AdditionalFields: map[string]any{"ui": map[string]any{"resourceUri": t.App}}}
@@ -123,6 +124,7 @@ func (s *Surface) Instructions() string {
 	steps := map[Toolset]string{
 		ModelSet:    "search_models finds models by name and by what they must be or fit on; lookup_model says what one is and whether its name is known.",
 		PlanSet:     "plan_memory answers \"will it fit\": give model and hardware, and engine, context_tokens and sequences when they are known; it lists what it assumed for the rest. find_fit turns the question round, compare_plans sets alternatives side by side, export_launch writes the command, and explain_memory reads the log of a start or of its failure.",
+		SidecarSet:  "list_sidecars and get_sidecar show engines that were launched here, with predicted beside measured memory; where launch_sidecar is offered it starts one when its plan fits what is free, call_sidecar asks it, stop_sidecar ends it.",
 		HardwareSet: "probe_hardware says what this machine has and what is free on it, which plan_memory plans against with hardware \"local\"; lookup_hardware lists accelerators by name and their memory.",
 		LedgerSet:   "query_ledger and report_usage say what was predicted, measured and spent; record_event adds to it.",
 	}

@@ -22,6 +22,10 @@ type Options struct {
 	Toolsets []string
 	// ReadOnly leaves out tools that change anything.
 	ReadOnly bool
+	// AllowLaunch offers the sidecar tools that change something; Sidecars is
+	// what they work with.
+	AllowLaunch bool
+	Sidecars    *Sidecars
 	// Offline forbids the network to all tools.
 	Offline bool
 	// Settle is how long a call that reported progress waits before it is
@@ -61,7 +65,8 @@ func New(opts Options) (*Surface, error) {
 		if !slices.Contains(known, string(t.Toolset)) {
 			known = append(known, string(t.Toolset))
 		}
-		if len(opts.Toolsets) > 0 && !slices.Contains(opts.Toolsets, string(t.Toolset)) || opts.ReadOnly && t.Effect.Writes {
+		unwanted := len(opts.Toolsets) > 0 && !slices.Contains(opts.Toolsets, string(t.Toolset))
+		if unwanted || (opts.ReadOnly || t.Toolset == SidecarSet && !opts.AllowLaunch) && t.Effect.Writes {
 			continue
 		}
 		s.tools = append(s.tools, t)

@@ -46,9 +46,9 @@ type command struct {
 // commands are all subcommands: a new one is one line here.
 func commands() []command {
 	return []command{
-		{"serve", "[--transport stdio,http,sse] [--listen ADDRESS] [--toolsets LIST] [--read-only]", "run the MCP server", serve, nil},
+		{"serve", "[--transport stdio,http,sse] [--listen ADDRESS] [--toolsets LIST] [--read-only] [--allow-launch]", "run the MCP server", serve, nil},
 		{"plan", "MODEL [--NAME VALUE | NAME=VALUE]…", "say whether a model fits", plan, planHelp},
-		{"call", "TOOL [JSON | NAME=VALUE… | -]", "call a tool and print its answer as JSON", call, callHelp},
+		{"call", "[--allow-launch] TOOL [JSON | NAME=VALUE… | -]", "call a tool and print its answer as JSON", call, callHelp},
 		{"tools", "[--json | --markdown | --update FILE]", "list the tools", list, nil},
 		{"probe", "[--json] [--full] [--sample-seconds N]", "say what hardware this machine has", probeHardware, nil},
 		{"doctor", "", "say what is missing on this machine and how to mend it", doctor, nil},

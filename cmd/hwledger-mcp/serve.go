@@ -18,7 +18,7 @@ import (
 
 // surfaceFlags are the flags that choose tools.
 func surfaceFlags(f *flag.FlagSet) func() tools.Options {
-	sets := f.String("toolsets", "", "offer only these toolsets, comma separated: model, plan, hardware, ledger")
+	sets := f.String("toolsets", "", "offer only these toolsets, comma separated: model, plan, hardware, sidecar, ledger")
 	readOnly := f.Bool("read-only", false, "leave out tools that change anything")
 	offline := f.Bool("offline", false, "never use the network")
 	return func() tools.Options {
@@ -66,7 +66,7 @@ func serve(e *env, args []string) int {
 	level := f.String("log-level", "info", "least level of log messages on stderr: debug, info, warn, error")
 	format := f.String("log-format", "text", "form of log messages: text or json")
 	network := webFlags(f)
-	options := surfaceFlags(f)
+	options, launch := surfaceFlags(f), launchFlags(f)
 	if code, ok := parseFlags(e, f, args); !ok {
 		return code
 	}
@@ -80,6 +80,11 @@ func serve(e *env, args []string) int {
 	}
 	opts := options()
 	opts.Log = log
+	end, err := launch.withSidecars(e, &opts)
+	if err != nil {
+		return misuse(e, "%v", err)
+	}
+	defer end()
 	switch *transport {
 	case "stdio":
 		return serveStdio(e, opts)
