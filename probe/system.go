@@ -89,6 +89,7 @@ func runCommand(ctx context.Context, c Command) ([]byte, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "LANG=C")
+	alone(cmd)
 	cmd.WaitDelay = 500 * time.Millisecond // children may keep the pipes open
 	out := &capped{most: commandOutput}
 	if c.Line {
