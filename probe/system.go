@@ -25,6 +25,9 @@ type System struct {
 	Run    func(ctx context.Context, c Command) ([]byte, error)
 	Getenv func(string) string
 	UID    int // of this process, -1 where there are none
+	// GPULimit estimates what an Apple chip's GPU may have of total bytes when
+	// no limit was set; nil knows none.
+	GPULimit func(chip string, total int64) int64
 	// NVML is the path of NVIDIA's management library, "" for the system's.
 	NVML string
 }

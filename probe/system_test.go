@@ -148,7 +148,7 @@ func TestNvidiaSMIAsleep(t *testing.T) {
 // A Mac by all its tools together: one device, what each knows best.
 func TestMac(t *testing.T) {
 	sys := machine(tree(""))
-	sys.OS, sys.UID = "darwin", 501
+	sys.OS, sys.UID, sys.GPULimit = "darwin", 501, twoThirds
 	read := func(name string) string { return string(sample(t, name)) }
 	answers := map[string]any{
 		"sysctl":          "hw.memsize: 17179869184\nmachdep.cpu.brand_string: Apple M1 Pro\niogpu.wired_limit_mb: 0\n",
