@@ -25,6 +25,7 @@ func amdgpuSource() Source {
 		if r.Devices == nil {
 			return absent("the amdgpu driver has no card", "")
 		}
+		drmProcesses(sys, r.Devices)
 		r.Hint, r.Reason = amdAccess(sys)
 		return r
 	}}

@@ -29,14 +29,15 @@ type DeviceMemory struct {
 	// what an allocation can have now. They need not add up: a driver may keep
 	// a part for itself, and unified memory is the system's too.
 	Total, Used, Free Field[int64]
-	// Processes use the device. A process that is not in a known list uses
-	// nothing of it; its PID is the host's, which in a container is not the
-	// one seen there, and its Used may be unknown by itself.
+	// Processes use the device, see Of. Of NVIDIA's the PID is the host's,
+	// which in a container is not the one seen there; a process's Used may be
+	// unknown by itself.
 	Processes Field[[]Process]
 }
 
-// Of returns what a process uses of the device, by the host's PID: 0 when the
-// list of processes is known and it is not in it, unknown otherwise.
+// Of returns what a process uses of the device, by the PID that the list has:
+// 0 when the list of processes is known and it is not in it, unknown when
+// there is no list or a part of one.
 func (d *DeviceMemory) Of(pid int64) Field[int64] {
 	if d.Processes.State == "" {
 		return missing[int64]("", Absent, "no source lists the device's processes")
@@ -48,6 +49,9 @@ func (d *DeviceMemory) Of(pid int64) Field[int64] {
 		if p.PID == pid {
 			return p.Used
 		}
+	}
+	if d.Processes.State == OK && d.Processes.Reason != "" { // not all are in it
+		return missing[int64](d.Processes.Source, Denied, d.Processes.Reason)
 	}
 	return Field[int64]{Value: 0, Note: d.Processes.Note} // known to use none
 }

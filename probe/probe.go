@@ -60,12 +60,14 @@ type Device struct {
 	LinkGeneration, LinkWidth, MaxLinkGen, MaxWidth Field[int64] // PCIe
 	NUMANode                                        Field[int64]
 	NVLinks                                         Field[int64] // links that are up
-	Processes                                       Field[[]Process]
+	// Processes use the device; with a Reason they are not all that do.
+	Processes Field[[]Process]
 }
 
 // Process is one process that uses a device.
 type Process struct {
-	// PID is the host's, which in a container is not the one seen there.
+	// PID is the one that the source knows: NVIDIA's driver has the host's,
+	// which in a container is not the one seen there; fdinfo the one seen here.
 	PID  int64
 	Used Field[int64] // bytes
 }

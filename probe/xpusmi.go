@@ -34,12 +34,30 @@ func readXPUSMI(ctx context.Context, sys *System) Reading {
 		return absent("xpu-smi finds no device", "")
 	}
 	for i := range devices {
+		if !devices[i].Total.Known() { // the list of most versions has no sizes
+			out, err := sys.Run(ctx, Command{Name: "xpu-smi", Args: []string{"discovery", "-d", strconv.Itoa(devices[i].Index), "-j"}})
+			if err == nil {
+				devices[i].xpuDetails(out)
+			}
+		}
 		stats, err := sys.Run(ctx, Command{Name: "xpu-smi", Args: []string{"stats", "-d", strconv.Itoa(devices[i].Index), "-j"}})
 		if err == nil {
 			devices[i].xpuStats(stats)
 		}
 	}
 	return Reading{State: OK, Devices: devices}
+}
+
+// xpuDetails takes the memory of one device's discovery.
+func (d *Device) xpuDetails(out []byte) {
+	var v struct {
+		Memory quantity `json:"memory_physical_size_byte"`
+	}
+	if raw, ok := object(out); ok && json.Unmarshal(raw, &v) == nil {
+		if n, ok := v.Memory.bytes("B"); ok && n > 0 {
+			d.Total = known("xpu-smi", n)
+		}
+	}
 }
 
 // parseXPUDiscovery reads the list of devices, which is null or a sentence

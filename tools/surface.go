@@ -56,7 +56,7 @@ func New(opts Options) (*Surface, error) {
 		opts.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	if opts.Machine == nil {
-		opts.Machine = probe.NewSampler(probe.New(probe.Local()))
+		opts.Machine = thisMachine()
 	}
 	s := &Surface{opts: opts}
 	var known []string
