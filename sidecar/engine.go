@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"regexp"
+	"sync"
 )
 
 // Engine is how one inference engine is run. Engines are values: a new one is
@@ -58,9 +59,18 @@ const (
 	Stdio              // the helper protocol
 )
 
+// Pattern is a regular expression that is compiled at its first use: most
+// servers never run an engine, and none runs all.
+type Pattern func() *regexp.Regexp
+
+// Lazy returns the pattern of an expression, which has to be valid.
+func Lazy(expression string) Pattern {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
+
 // Signature is a text in a log that tells a kind of failure.
 type Signature struct {
-	Pattern *regexp.Regexp
+	Pattern Pattern
 	Kind    string
 	Cause   string
 }

@@ -1,7 +1,6 @@
 package sidecar
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -17,11 +16,11 @@ var common = []Signature{
 
 // sign makes a signature of a pattern that ignores case.
 func sign(kind, cause, pattern string) Signature {
-	return Signature{Pattern: regexp.MustCompile(`(?i)` + pattern), Kind: kind, Cause: cause}
+	return Signature{Pattern: Lazy(`(?i)` + pattern), Kind: kind, Cause: cause}
 }
 
 // telling are lines worth showing with a failure.
-var telling = regexp.MustCompile(`(?i)error|fatal|panic|exception|abort|failed|GGML_ASSERT|Traceback|llama_init_from_model:`)
+var telling = Lazy(`(?i)error|fatal|panic|exception|abort|failed|GGML_ASSERT|Traceback|llama_init_from_model:`)
 
 // retrying is a line after which an engine goes on with less.
 const retrying = "retrying without pipeline parallelism"
@@ -42,7 +41,7 @@ func diagnose(e *Engine, log, fallback string) *Failure {
 	slices.SortStableFunc(all, func(a, b Signature) int { return memoryFirst(a) - memoryFirst(b) })
 	for _, s := range all {
 		for i, line := range lines {
-			if !s.Pattern.MatchString(line) || i+1 < len(lines) && strings.Contains(lines[i+1], retrying) || strings.Contains(line, retrying) {
+			if !s.Pattern().MatchString(line) || i+1 < len(lines) && strings.Contains(lines[i+1], retrying) || strings.Contains(line, retrying) {
 				continue
 			}
 			f := &Failure{Kind: s.Kind, Cause: s.Cause, Permanent: s.Kind != PortInUse, Lines: around(lines, i)}
@@ -54,7 +53,7 @@ func diagnose(e *Engine, log, fallback string) *Failure {
 	}
 	f := &Failure{Kind: Crashed, Cause: fallback}
 	for i := len(lines) - 1; i >= 0 && len(f.Lines) < failureLines; i-- {
-		if telling.MatchString(lines[i]) {
+		if telling().MatchString(lines[i]) {
 			f.Lines = append([]string{clip(lines[i])}, f.Lines...)
 		}
 	}
@@ -76,7 +75,7 @@ func memoryFirst(s Signature) int {
 func around(lines []string, i int) []string {
 	var out []string
 	for at := max(0, i-3); at < min(len(lines), i+5); at++ {
-		if l := strings.TrimSpace(lines[at]); l != "" && (at == i || telling.MatchString(l) || i >= len(lines)-2) {
+		if l := strings.TrimSpace(lines[at]); l != "" && (at == i || telling().MatchString(l) || i >= len(lines)-2) {
 			out = append(out, clip(l))
 		}
 	}

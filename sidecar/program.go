@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -214,8 +213,8 @@ func (l *limited) Write(p []byte) (int, error) {
 // helpHead is the beginning of a help's line that lists options and what they
 // take, before their description; helpOption one of them.
 var (
-	helpHead   = regexp.MustCompile(`^(?:--?[A-Za-z][\w.-]*(?:[ =]\S+)*[,/|]?\s*)+`)
-	helpOption = regexp.MustCompile(`(?:^|[\s,\[|/(])(--?[A-Za-z][\w.-]*)`)
+	helpHead   = Lazy(`^(?:--?[A-Za-z][\w.-]*(?:[ =]\S+)*[,/|]?\s*)+`)
+	helpOption = Lazy(`(?:^|[\s,\[|/(])(--?[A-Za-z][\w.-]*)`)
 )
 
 // parseHelp returns the options that a help text lists: those in lines that
@@ -232,9 +231,9 @@ func parseHelp(text string) map[string]bool {
 			usage = true
 		}
 		if !usage {
-			head = helpHead.FindString(head)
+			head = helpHead().FindString(head)
 		}
-		for _, m := range helpOption.FindAllStringSubmatch(head, -1) {
+		for _, m := range helpOption().FindAllStringSubmatch(head, -1) {
 			out[strings.TrimRight(m[1], ".-")] = true
 		}
 	}

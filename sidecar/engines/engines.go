@@ -38,7 +38,7 @@ func All(c Config) []*sidecar.Engine {
 // sign makes a signature of a pattern that ignores case. Without a cause the
 // line itself is it.
 func sign(kind, cause, pattern string) sidecar.Signature {
-	return sidecar.Signature{Kind: kind, Cause: cause, Pattern: regexp.MustCompile(`(?i)` + pattern)}
+	return sidecar.Signature{Kind: kind, Cause: cause, Pattern: sidecar.Lazy(`(?i)` + pattern)}
 }
 
 // numbered finds a version such as 0.11.0 or b11669.

@@ -135,7 +135,9 @@ func (r *Ring) Tail(n, size int) []string {
 }
 
 // escapes are the control sequences of terminals.
-var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]`)
+var escapes = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]`)
+})
 
 // clean returns the line as a terminal would show it in the end: without
 // colours, and of a progress bar its last state; other control characters and
@@ -146,7 +148,7 @@ func clean(b []byte) []byte {
 		b = b[i+1:]
 	}
 	if bytes.IndexByte(b, 0x1b) >= 0 {
-		b = escapes.ReplaceAll(b, nil)
+		b = escapes().ReplaceAll(b, nil)
 	}
 	return bytes.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' || r == 0x7f || r == '\uFFFD' {
