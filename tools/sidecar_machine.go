@@ -42,7 +42,7 @@ func (m Machine) Pools(ctx context.Context) ([]sidecar.Pool, error) {
 		out = append(out, sidecar.Pool{ID: sidecar.HostPool, Total: int64(h.Total), Free: int64(h.Usable)})
 	}
 	for _, d := range usable(inv) {
-		if p := plannedDevice(d, false); pool(d) == d.ID {
+		if p := plannedDevice(d, &inv.Host, false); pool(d) == d.ID {
 			out = append(out, sidecar.Pool{ID: d.ID, Total: int64(p.Total), Free: int64(p.Usable)})
 		}
 	}
@@ -78,7 +78,7 @@ func (m Machine) Local(ctx context.Context) (engine.Hardware, []string, error) {
 	}
 	hw, of := engine.Hardware{Host: plannedHost(&inv.Host, false)}, []string{}
 	for _, d := range usable(inv) {
-		hw.Devices, of = append(hw.Devices, plannedDevice(d, false)), append(of, pool(d))
+		hw.Devices, of = append(hw.Devices, plannedDevice(d, &inv.Host, false)), append(of, pool(d))
 	}
 	return hw, of, nil
 }
