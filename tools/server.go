@@ -62,7 +62,7 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		args = raw
 	}
 	ctx, reported := withProgress(ctx, req)
-	r := s.Call(ctx, req.Params.Name, args)
+	r := s.watched(ctx, req, func(ctx context.Context) *Result { return s.Call(ctx, req.Params.Name, args) })
 	if s.opts.Settle > 0 && reported() {
 		time.Sleep(s.opts.Settle)
 	}

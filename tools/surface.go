@@ -28,6 +28,8 @@ type Options struct {
 	// written yet when the answer comes.
 	Settle  time.Duration
 	Version string
+	// Watchers hear of every call of a client.
+	Watchers []Watcher
 	// Log takes diagnostics; they are dropped when it is nil.
 	Log *slog.Logger
 }
