@@ -48,6 +48,7 @@ func commands() []command {
 		{"plan", "MODEL [--NAME VALUE | NAME=VALUE]…", "say whether a model fits", plan, planHelp},
 		{"call", "TOOL [JSON | NAME=VALUE… | -]", "call a tool and print its answer as JSON", call, callHelp},
 		{"tools", "[--json | --markdown | --update FILE]", "list the tools", list, nil},
+		{"completion", "bash | zsh | fish | powershell", "print a script that completes this program's words", completion, nil},
 		{"version", "", "print the version", printVersion, nil},
 	}
 }
@@ -96,9 +97,9 @@ func isHelp(s string) bool { return s == "-h" || s == "-help" || s == "--help" }
 func usage(w io.Writer) {
 	fmt.Fprint(w, "hwledger-mcp: will this model fit on this hardware, under this engine, with this load?\n\nCommands:\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.short)
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.short)
 	}
-	fmt.Fprint(w, "  help     describe a command: help COMMAND\n")
+	fmt.Fprint(w, "  help       describe a command: help COMMAND\n")
 }
 
 func help(e *env, args []string) int {

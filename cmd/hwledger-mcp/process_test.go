@@ -190,7 +190,7 @@ func TestSessionSurvives(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"` + strings.Repeat("x", 9<<20) + `"}}` + "\n", -32600},
 		{toolCall(3, "no_such_tool", "{}"), -32602},
 		{`{"jsonrpc":"2.0","id":4,"method":"tools/call","params":7}` + "\n", -32600},
-		{`{"jsonrpc":"2.0","id":5,"method":"resources/list"}` + "\n", -32601},
+		{`{"jsonrpc":"2.0","id":5,"method":"prompts/list"}` + "\n", -32601},
 	} {
 		s.send(c.line)
 		if m := s.receive(); m.Error == nil || m.Error.Code != c.code {
