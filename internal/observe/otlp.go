@@ -108,7 +108,7 @@ type (
 func keyValues(as []attribute.KeyValue) []keyValue {
 	out := make([]keyValue, len(as))
 	for i, a := range as {
-		out[i].Key, out[i].Value.String = string(a.Key), a.Value.Emit()
+		out[i].Key, out[i].Value.String = string(a.Key), a.Value.String()
 	}
 	return out
 }
