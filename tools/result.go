@@ -17,6 +17,7 @@ type Result struct {
 	Structured json.RawMessage
 	Text       string
 	Failed     bool
+	Code       model.Code // of the error, when Failed
 	// Answer is the answer itself, nil when Failed.
 	Answer Answer
 	// Meta goes beside the answer, for programs.
@@ -98,5 +99,5 @@ func failed(err error) *Result {
 	if err != nil {
 		raw = json.RawMessage(`{"code":"internal","message":"the error could not be encoded"}`)
 	}
-	return &Result{Structured: raw, Text: f.Text(), Failed: true}
+	return &Result{Structured: raw, Text: f.Text(), Failed: true, Code: f.Code}
 }

@@ -72,7 +72,8 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		args = raw
 	}
 	ctx, reported := withProgress(ctx, req)
-	r := s.Call(withClient(ctx, req), req.Params.Name, args)
+	ctx = withClient(ctx, req)
+	r := s.watched(ctx, req, func(ctx context.Context) *Result { return s.Call(ctx, req.Params.Name, args) })
 	if r.question != nil {
 		return r.question.ask(), nil
 	}

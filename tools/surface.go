@@ -39,6 +39,8 @@ type Options struct {
 	// Machine samples this machine's hardware; the real one when it is nil.
 	// Nothing is read before a tool asks.
 	Machine *probe.Sampler
+	// Watchers hear of every call of a client.
+	Watchers []Watcher
 	// Log takes diagnostics; they are dropped when it is nil.
 	Log *slog.Logger
 }

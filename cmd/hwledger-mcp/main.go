@@ -53,6 +53,7 @@ func commands() []command {
 		{"probe", "[--json] [--full] [--sample-seconds N]", "say what hardware this machine has", probeHardware, nil},
 		{"doctor", "", "say what is missing on this machine and how to mend it", doctor, nil},
 		{"ledger", "verify|export|query|checkpoint|prove|check|key|backup|import|erase [--NAME VALUE]…", "check, read and copy the ledger", ledgerCommand, ledgerHelp},
+		{"completion", "bash | zsh | fish | powershell", "print a script that completes this program's words", completion, nil},
 		{"version", "", "print the version", printVersion, nil},
 	}
 }
@@ -103,9 +104,9 @@ func isHelp(s string) bool { return s == "-h" || s == "-help" || s == "--help" }
 func usage(w io.Writer) {
 	fmt.Fprint(w, "hwledger-mcp: will this model fit on this hardware, under this engine, with this load?\n\nCommands:\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.short)
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.short)
 	}
-	fmt.Fprint(w, "  help     describe a command: help COMMAND\n")
+	fmt.Fprint(w, "  help       describe a command: help COMMAND\n")
 }
 
 func help(e *env, args []string) int {

@@ -9,9 +9,11 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/mark3labs/mcp-go/server"
 
+	"hwledger/internal/observe"
 	"hwledger/internal/stdio"
 	"hwledger/tools"
 )
@@ -80,6 +82,18 @@ func serve(e *env, args []string) int {
 	}
 	opts := options()
 	opts.Log = log
+	opts.Watchers = append(opts.Watchers, logCalls(log))
+	traces, err := observe.NewTraces(version(), e.getenv, log)
+	if err != nil {
+		return misuse(e, "%v", err)
+	}
+	if traces != nil {
+		opts.Watchers = append(opts.Watchers, traces.Watch)
+		defer closeTraces(traces, log)
+	}
+	if *network.metrics && *transport == "stdio" {
+		return misuse(e, "--metrics needs a transport that listens: http or sse")
+	}
 	end, err := launch.withSidecars(e, &opts)
 	if err != nil {
 		return misuse(e, "%v", err)
@@ -92,6 +106,26 @@ func serve(e *env, args []string) int {
 		return serveWeb(e, opts, network, *transport)
 	}
 	return misuse(e, "there is no transport %q; there are stdio, http, sse and http,sse", *transport)
+}
+
+// logCalls says of every call how it ended and how long it took.
+func logCalls(log *slog.Logger) tools.Watcher {
+	return func(ctx context.Context, c tools.Call) (context.Context, func(*tools.Result)) {
+		start := time.Now()
+		return ctx, func(r *tools.Result) {
+			log.LogAttrs(ctx, slog.LevelDebug, "call", slog.String("tool", c.Tool), slog.String("error", string(r.Code)), slog.Duration("took", time.Since(start)))
+		}
+	}
+}
+
+// closeTraces sends the last spans; a collector that is gone does not hold up
+// the end for long.
+func closeTraces(t *observe.Traces, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := t.Close(ctx); err != nil {
+		log.Warn("the last traces were not sent", "error", err)
+	}
 }
 
 // newLog returns the log on stderr; standard output may belong to the

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"hwledger/internal/observe"
 	"hwledger/internal/planner"
 	"hwledger/internal/web"
 	"hwledger/tools"
@@ -20,6 +21,7 @@ import (
 type network struct {
 	listen, tokenFile, cert, key, clientCA *string
 	hosts, origins                         *string
+	metrics                                *bool
 }
 
 func webFlags(f *flag.FlagSet) network {
@@ -31,6 +33,7 @@ func webFlags(f *flag.FlagSet) network {
 		clientCA:  f.String("client-ca", "", "`file` with the authorities whose clients may connect (mutual TLS)"),
 		hosts:     f.String("allow-host", "", "names that the server is reached by beside localhost, comma separated"),
 		origins:   f.String("allow-origin", "", "web origins whose pages may call the server, comma separated"),
+		metrics:   f.Bool("metrics", false, "serve metrics for Prometheus at /metrics"),
 	}
 }
 
@@ -89,6 +92,11 @@ func serveWeb(e *env, opts tools.Options, n network, transports string) int {
 		return misuse(e, "%v", err)
 	}
 	opts.Settle = settle
+	if *n.metrics {
+		m := observe.NewMetrics(version())
+		opts.Watchers = append(opts.Watchers, m.Watch)
+		o.Pages = map[string]http.Handler{"GET /metrics": m}
+	}
 	srv, code := mcpServer(e, opts)
 	if srv == nil {
 		return code
