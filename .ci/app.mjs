@@ -1,145 +1,262 @@
-// Usage: app.mjs SERVER CHROMIUM GOLDEN-FOLDER [--update]
-import { spawn } from 'node:child_process';
-import { createServer } from 'node:http';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import assert from 'node:assert/strict';
-import puppeteer from 'puppeteer-core';
-import { PNG } from 'pngjs';
-import pixelmatch from 'pixelmatch';
+// Drives the planner: BINARY, the folder of the golden pictures, --update.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { Client } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import pixelmatch from "pixelmatch";
+import pngjs from "pngjs";
+import puppeteer from "puppeteer-core";
 
-const [binary, chromium, golden, update] = process.argv.slice(2);
-const here = dirname(fileURLToPath(import.meta.url));
-const scratch = mkdtempSync(join(tmpdir(), 'hwledger-app-'));
+const [command, golden, update] = process.argv.slice(2);
+const local = (file) => readFileSync(new URL(file, import.meta.url), "utf8");
+const parts = { weights: "Weights", kv_cache: "KV cache", state: "State", workspace: "Workspace", runtime: "Runtime" };
 
-// The host's page has an origin of its own, which the server is told to allow.
-const pages = createServer((req, res) => {
-  res.setHeader('Content-Type', req.url === '/app-host.js' ? 'text/javascript' : 'text/html');
-  res.end(req.url === '/app-host.js' ? readFileSync(join(here, 'app-host.js')) : '<!doctype html><body><script src="/app-host.js"></script>');
+const client = new Client({ name: "app-check", version: "1" });
+await client.connect(new StdioClientTransport({ command, args: ["serve"], env: process.env }));
+const { tools } = await client.listTools();
+const uri = tools.find((t) => t.name === "plan_memory")._meta.ui.resourceUri;
+const { contents: [page0] } = await client.readResource({ uri });
+assert.equal(page0.mimeType, "text/html;profile=mcp-app");
+const plan = (args) => client.callTool({ name: "plan_memory", arguments: args });
+
+const browser = await puppeteer.launch({
+  executablePath: process.env.CHROMIUM, headless: true,
+  args: ["--no-sandbox", "--font-render-hinting=none", "--disable-lcd-text", "--force-prefers-reduced-motion", "--hide-scrollbars"],
 });
-await new Promise((resolve) => pages.listen(0, '127.0.0.1', resolve));
-const hostOrigin = `http://127.0.0.1:${pages.address().port}`;
-
-const server = spawn(binary, ['serve', '--transport', 'http', '--listen', '127.0.0.1:0', '--allow-origin', hostOrigin, '--log-format', 'json', '--offline'], {
-  stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env.PATH, HOME: scratch, HF_HUB_OFFLINE: '1' },
-});
-const address = await new Promise((resolve, reject) => {
-  let seen = '';
-  server.stderr.on('data', (d) => {
-    seen += d;
-    const m = seen.match(/"address":"([^"]+)"/);
-    if (m) resolve(m[1]);
-  });
-  server.on('exit', (code) => reject(new Error(`the server ended with ${code}: ${seen}`)));
-});
-const base = `http://${address}`;
-
-// What the server says to somebody else who asks the same.
-const ask = async (args) => {
-  const r = await fetch(`${base}/mcp`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json', Accept: 'application/json, text/event-stream', 'MCP-Protocol-Version': '2026-07-28', 'Mcp-Method': 'tools/call', 'Mcp-Name': 'plan_memory' },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'plan_memory', arguments: args, _meta: {
-      'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientInfo': { name: 'test', version: '1' }, 'io.modelcontextprotocol/clientCapabilities': {} } } }),
-  });
-  const text = await r.text();
-  const body = text.startsWith('{') ? text : text.split('\n').find((l) => l.startsWith('data:')).slice(5);
-  return JSON.parse(body).result.structuredContent;
+const faults = [];
+let passed = 0;
+const check = async (name, f) => {
+  await f();
+  assert.deepEqual(faults, [], name);
+  passed++;
+  console.log("ok", name);
 };
-const gib = (n) => (n / 2 ** 30).toFixed(n / 2 ** 30 >= 100 ? 1 : 2) + ' GiB';
 
-const browser = await puppeteer.launch({ executablePath: chromium, args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'], userDataDir: join(scratch, 'profile') });
-let failed = 1;
-try {
+async function newPage(allowed) {
   const page = await browser.newPage();
-  const complaints = [];
-  page.on('pageerror', (e) => complaints.push(String(e)));
-  page.on('console', (m) => { if (m.type() === 'error') complaints.push(m.text()); });
-  page.on('request', (r) => { if (!r.url().startsWith(base) && !r.url().startsWith(hostOrigin) && !r.url().startsWith('about:')) complaints.push('asked ' + r.url()); });
-
-  const shown = (f) => f.waitForSelector('main[aria-busy="false"]').then(() => f.evaluate(() => ({
-    required: document.getElementById('required').textContent, verdict: document.getElementById('verdict').dataset.verdict,
-    context: Number(document.getElementById('o-context').textContent.replaceAll(',', '')), sequences: Number(document.getElementById('o-sequences').textContent),
-    cells: document.querySelectorAll('.cells b').length, terms: document.querySelectorAll('#terms tr').length,
-  })));
-  // A change of the view: it is awaited, and never slept for.
-  const until = (f, was) => f.waitForFunction((w) => document.querySelector('main').getAttribute('aria-busy') === 'false' && document.getElementById('required').textContent !== w, {}, was);
-
-  console.log('the page: a slider by keyboard, the same answer as anybody gets');
-  await page.setViewport({ width: 800, height: 760 });
-  await page.goto(`${base}/planner?model=openai/gpt-oss-20b&hardware=RTX%204090&engine=vllm&context_tokens=8192`);
-  const first = await shown(page);
-  assert.equal(first.verdict, 'fits');
-  assert.equal(first.cells, 2 * 24);
-  assert.ok(first.terms > 5);
-  await page.focus('#f-context');
-  for (let i = 0; i < 40; i++) await page.keyboard.press('ArrowRight');
-  await page.focus('#f-sequences');
-  for (let i = 0; i < 3; i++) await page.keyboard.press('ArrowRight');
-  await until(page, first.required);
-  const second = await shown(page);
-  assert.ok(second.context > first.context && second.sequences === 8, JSON.stringify(second));
-  const same = await ask({ model: 'openai/gpt-oss-20b', hardware: 'RTX 4090', engine: 'vllm', context_tokens: second.context, sequences: second.sequences });
-  assert.equal(second.required, gib(same.totals.required_bytes));
-  assert.equal(second.verdict, same.verdict);
-
-  console.log('the page: what cannot be planned is said, and a candidate helps');
-  await page.$eval('#f-hardware', (e) => { e.value = 'RTX 4099'; e.dispatchEvent(new Event('change')); });
-  await page.waitForSelector('#problem:not([hidden])');
-  assert.equal(await page.$eval('#verdict', (e) => e.textContent), 'hardware not found');
-  await page.click('#problem-candidates button');
-  await page.waitForSelector('#problem[hidden]');
-
-  console.log('the page: light and dark');
-  for (const theme of ['light', 'dark']) {
-    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }, { name: 'prefers-reduced-motion', value: 'reduce' }]);
-    await page.goto(`${base}/planner?model=openai/gpt-oss-20b&hardware=2x%20RTX%204090&engine=vllm&context_tokens=32768&sequences=4`);
-    await shown(page);
-    const shot = PNG.sync.read(Buffer.from(await page.screenshot()));
-    const file = join(golden, `${theme}.png`);
-    if (update === '--update') {
-      writeFileSync(file, PNG.sync.write(shot));
-      continue;
-    }
-    const want = PNG.sync.read(readFileSync(file));
-    assert.deepEqual([shot.width, shot.height], [want.width, want.height]);
-    const off = pixelmatch(shot.data, want.data, null, shot.width, shot.height, { threshold: 0.2 }) / (shot.width * shot.height);
-    console.log(`  ${theme}: ${(100 * off).toFixed(2)} % of the pixels differ`);
-    assert.ok(off < 0.04, `${theme}: ${(100 * off).toFixed(1)} % of the pixels differ`); // fonts differ between machines
-  }
-
-  console.log('a host: the app shows the result of the call, and calls the tool through the host');
-  await page.goto(hostOrigin);
-  const mime = await page.evaluate((url) => window.show(url, 'plan_memory', { model: 'Qwen/Qwen3-8B', hardware: 'RTX 4090', engine: 'vllm', context_tokens: 8192 }, 'dark'), `${base}/mcp`);
-  assert.equal(mime, 'text/html;profile=mcp-app');
-  const frame = await page.waitForFrame((f) => f !== page.mainFrame());
-  const inFrame = await shown(frame);
-  const told = await ask({ model: 'Qwen/Qwen3-8B', hardware: 'RTX 4090', engine: 'vllm', context_tokens: 8192 });
-  assert.equal(inFrame.required, gib(told.totals.required_bytes));
-  assert.equal(await frame.$eval('html', (e) => e.dataset.theme), 'dark');
-  await page.evaluate(() => window.host.theme('light'));
-  await frame.waitForSelector('html[data-theme="light"]');
-  await frame.focus('#f-context');
-  await frame.page().keyboard.press('End');
-  await until(frame, inFrame.required);
-  const full = await shown(frame);
-  const most = await ask({ model: 'Qwen/Qwen3-8B', hardware: 'RTX 4090', engine: 'vllm', context_tokens: full.context, sequences: 1 });
-  assert.equal(full.required, gib(most.totals.required_bytes));
-  assert.equal(full.verdict, most.verdict);
-  const heard = await page.evaluate(() => window.host);
-  assert.ok(heard.sizes.some((h) => h > 300), JSON.stringify(heard));
-  assert.ok(heard.contexts.length >= 2, JSON.stringify(heard));
-  assert.ok(heard.contexts.at(-1).includes(full.required), heard.contexts.at(-1));
-
-  assert.deepEqual(complaints, []);
-  failed = 0;
-} finally {
-  await browser.close();
-  server.kill();
-  pages.close();
-  rmSync(scratch, { recursive: true, force: true });
+  await page.setViewport({ width: 900, height: 900 });
+  page.on("pageerror", (e) => faults.push(e.message));
+  page.on("console", (m) => m.type() === "error" && !allowed.test(m.text()) && faults.push(m.text()));
+  page.on("request", (r) => /^(data|about):/.test(r.url()) || allowed.test(r.url()) || faults.push("asked for " + r.url()));
+  return page;
 }
-console.log('the planner does what it should');
-process.exit(failed);
+
+// What the page shows, and what an answer says it should show.
+const shown = (frame) => frame.evaluate(() => ({
+  required: Number(document.getElementById("required").value),
+  text: document.getElementById("required").textContent,
+  verdict: document.querySelector("main").dataset.verdict,
+  legend: [...document.querySelectorAll("#legend li[data-part]")].map((li) => li.textContent),
+  layers: document.querySelectorAll("#layers [role=option]").length,
+}));
+function expected({ structuredContent: p, content: [{ text }] }) {
+  const d = p.devices.reduce((a, b) => ((b.headroom_bytes ?? 0) < (a.headroom_bytes ?? 0) ? b : a));
+  const said = (name) => new RegExp(`\\b${name} ([\\d.]+ [KMGT]?i?B)`).exec(text)[1]; // in the server's own words
+  return {
+    required: d.required_bytes, text: said("Needs"), verdict: p.verdict, layers: p.layers.length,
+    legend: Object.entries(parts).filter(([k]) => p.totals[k + "_bytes"]).map(([, name]) => `${name} ${said(name === "KV cache" ? name : name.toLowerCase())}`),
+  };
+}
+const settled = (frame) => frame.waitForSelector("main[aria-busy=false]", { timeout: 20000 });
+// act changes something and waits for the plan that follows.
+const act = async (frame, f) => {
+  await f();
+  await frame.waitForFunction(() => document.querySelector("main").ariaBusy === "false", { timeout: 20000 });
+};
+const agrees = async (frame, args) => assert.deepEqual(await shown(frame), expected(await plan({ ...args, detail: "layers" })));
+
+const page = await newPage(/^$/);
+let calls = [], hold;
+await page.exposeFunction("serverCall", async (params) => {
+  calls.push(params);
+  const result = await client.callTool(params);
+  await hold?.(params);
+  return result;
+});
+const open = async (options) => {
+  await page.goto("about:blank");
+  await page.setContent("<body style='margin:0'></body>");
+  await page.evaluate(local("./app-host.bundle.js"));
+  await page.evaluate((o) => window.openApp(o), { html: page0.text, theme: "light", ...options });
+  const frame = await (await page.$("iframe")).contentFrame();
+  await settled(frame);
+  return frame;
+};
+
+let args = { model: "Qwen/Qwen3-8B", hardware: "RTX 4090", engine: "vllm", context_tokens: 8192 };
+let frame = await open({ input: args, result: await plan(args) });
+
+await check("the chat's plan is shown", () => agrees(frame, args));
+
+await check("a slider plans again, to what plan_memory returns", async () => {
+  const before = await shown(frame);
+  await frame.focus("#context");
+  await act(frame, () => page.keyboard.press("ArrowRight"));
+  args = { ...args, context_tokens: Number(await frame.$eval("#context-exact", (e) => e.value)) };
+  assert.ok(args.context_tokens > 8192);
+  assert.ok((await shown(frame)).required > before.required);
+  await agrees(frame, args);
+  assert.deepEqual(calls.at(-1), { name: "plan_memory", arguments: { ...args, detail: "layers" } });
+  await frame.focus("#sequences");
+  await act(frame, () => page.keyboard.press("End"));
+  args = { ...args, sequences: Number(await frame.$eval("#sequences-exact", (e) => e.value)) };
+  assert.ok(args.sequences >= 1024);
+  assert.equal((await shown(frame)).verdict, "does_not_fit");
+  await agrees(frame, args);
+});
+
+await check("the mouse drags a slider", async () => {
+  const box = await (await frame.$("#sequences")).boundingBox();
+  await act(frame, async () => {
+    await page.mouse.move(box.x + box.width - 9, box.y + box.height / 2);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width / 3, box.y + box.height / 2, { steps: 12 });
+    await page.mouse.up();
+  });
+  const now = Number(await frame.$eval("#sequences-exact", (e) => e.value));
+  assert.ok(now > 1 && now < args.sequences);
+  args = { ...args, sequences: now };
+  await agrees(frame, args);
+});
+
+await check("the model is told what was chosen", async () => {
+  const told = await page.evaluate(() => window.told.at(-1).content[0].text);
+  assert.ok(told.includes(`"sequences":${args.sequences}`), told);
+});
+
+await check("an answer that comes late is dropped", async () => {
+  calls = [];
+  let release;
+  const late = new Promise((r) => (release = r));
+  hold = (p) => (p.arguments.sequences === 2 ? late : undefined);
+  const reached = (n) => frame.waitForFunction((n) => document.getElementById("sequences-exact").value === n, {}, String(n));
+  const set = (n) => frame.$eval("#sequences-exact", (e, n) => { e.value = n; e.dispatchEvent(new Event("input")); }, n);
+  await set(2);
+  while (!calls.some((c) => c.arguments.sequences === 2)) await reached(2);
+  await act(frame, () => set(3));
+  args = { ...args, sequences: 3 };
+  await agrees(frame, args);
+  release();
+  hold = undefined;
+  await page.evaluate(() => window.serverCall({ name: "lookup_hardware", arguments: { name: "A100" } })); // comes after the late one
+  await agrees(frame, args);
+});
+
+await check("a burst of changes is few calls", async () => {
+  calls = [];
+  await act(frame, () => frame.$eval("#sequences", (e) => { for (let i = 0; i <= 10; i++) { e.value = i; e.dispatchEvent(new Event("input")); } }));
+  assert.equal(calls.length, 1);
+  args = { ...args, sequences: calls[0].arguments.sequences };
+  await agrees(frame, args);
+});
+
+await check("weights, cache, engine and hardware", async () => {
+  await act(frame, () => frame.select("#kv", "fp8"));
+  args = { ...args, kv_cache_dtype: "fp8" };
+  await agrees(frame, args);
+  await act(frame, () => frame.select("#weights", "fp8"));
+  args = { ...args, weights: "fp8" };
+  await agrees(frame, args);
+  await act(frame, () => frame.select("#hardware", "H100 SXM5 80GB"));
+  args = { ...args, hardware: "H100 SXM5 80GB" };
+  await agrees(frame, args);
+  await frame.focus("#count");
+  await act(frame, () => page.keyboard.press("ArrowUp"));
+  args = { ...args, hardware: "2x H100 SXM5 80GB" };
+  await agrees(frame, args);
+  await act(frame, () => frame.select("#engine", "llama.cpp"));
+  args = { model: args.model, hardware: args.hardware, engine: "llama.cpp", context_tokens: args.context_tokens, sequences: args.sequences };
+  await agrees(frame, args);
+});
+
+await check("a suggestion makes it fit", async () => {
+  args = { model: "Qwen/Qwen3-8B", hardware: "RTX 4090", engine: "vllm", context_tokens: 40960, sequences: 4 };
+  const result = await plan(args);
+  frame = await open({ input: args, result });
+  await act(frame, () => frame.click("#suggestions button"));
+  args = { ...args, ...result.structuredContent.suggestions[0].arguments };
+  await agrees(frame, args);
+  assert.equal((await shown(frame)).verdict, "fits");
+});
+
+await check("an error says code and hint, and offers candidates", async () => {
+  const wrong = await plan({ ...args, model: "Qwen/Qwen3-8" });
+  await frame.$eval("#model-input", (e) => { e.value = ""; });
+  await frame.type("#model-input", "Qwen/Qwen3-8");
+  await act(frame, () => page.keyboard.press("Enter"));
+  const text = await frame.$eval("#problem", (e) => e.innerText);
+  for (const s of [wrong.structuredContent.code, wrong.structuredContent.message, wrong.structuredContent.hint]) assert.ok(text.includes(s), `${s} is not in ${text}`);
+  const [choice] = wrong.structuredContent.candidates;
+  await act(frame, () => frame.click("#problem-candidates button"));
+  args = { ...args, model: choice };
+  await agrees(frame, args);
+  assert.equal(await frame.$eval("#problem", (e) => e.hidden), true);
+});
+
+await check("the layers by keyboard", async () => {
+  await frame.focus("#layers");
+  await page.keyboard.press("End");
+  const [active, label] = await frame.$eval("#layers", (e) => [e.getAttribute("aria-activedescendant"), document.getElementById("layer-readout").textContent]);
+  assert.equal(active, "layer-35");
+  assert.match(label, /^Layer 35: full, .*weights .* MiB, cache .* MiB$/);
+});
+
+// Drawing, from an answer that was kept: what the program computes may change,
+// how it is drawn should not unseen.
+const kept = JSON.parse(readFileSync(golden + "/answer.json", "utf8"));
+for (const theme of ["light", "dark"]) {
+  await check(`golden picture and accessibility, ${theme}`, async () => {
+    await page.setViewport({ width: 760, height: 900 });
+    hold = undefined;
+    await page.evaluate(() => 0);
+    frame = await open({ theme, input: kept.arguments, result: kept.result });
+    await frame.evaluate((kept) => { show(kept.result); document.activeElement.blur(); }, kept);
+    await frame.evaluate(local("./node_modules/axe-core/axe.min.js"));
+    const { violations } = await frame.evaluate(() => axe.run(document));
+    assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target + " " + n.failureSummary).join("; ")}`), []);
+    const png = Buffer.from(await (await page.$("iframe")).screenshot());
+    const file = `${golden}/${theme}.png`;
+    if (update === "--update" || !existsSync(file)) {
+      assert.equal(update, "--update", `${file} is missing; .ci/app BINARY --update draws it`);
+      return writeFileSync(file, png);
+    }
+    const want = pngjs.PNG.sync.read(readFileSync(file)), got = pngjs.PNG.sync.read(png);
+    assert.deepEqual([got.width, got.height], [want.width, want.height]);
+    const differ = pixelmatch(want.data, got.data, undefined, want.width, want.height, { threshold: 0.15 }) / (want.width * want.height);
+    assert.ok(differ < 0.01, `${(differ * 100).toFixed(2)} % of the pixels differ from ${file}`);
+  });
+}
+
+// The page of its own, with a token.
+const token = "0123456789abcdef0123";
+const child = spawn(command, ["serve", "--transport", "http", "--listen", "127.0.0.1:0"], { env: { ...process.env, HWLEDGER_TOKEN: token }, stdio: ["ignore", "ignore", "pipe"] });
+try {
+  let origin;
+  for await (const line of createInterface({ input: child.stderr })) {
+    const address = /address=(\S+)/.exec(line);
+    if (address) { origin = `http://${address[1]}`; break; }
+  }
+  await check("/planner asks for a token and plans by POST", async () => {
+    const own = await newPage(new RegExp(`^${origin}/|status of 401`));
+    args = { model: "Qwen/Qwen3-8B", hardware: "2x RTX 3090", context_tokens: 4096 };
+    const response = await own.goto(`${origin}/planner?${new URLSearchParams(args)}`);
+    assert.match(response.headers()["content-security-policy"], /default-src 'none'.*frame-ancestors 'none'/);
+    await own.waitForSelector("#token-form:not([hidden])");
+    await own.type("#token", token);
+    await act(own, () => own.click("#token-form button"));
+    await agrees(own, args);
+    await own.focus("#context");
+    await act(own, () => own.keyboard.press("ArrowLeft"));
+    args.context_tokens = Number(await own.$eval("#context-exact", (e) => e.value));
+    assert.ok(args.context_tokens < 4096);
+    await agrees(own, args);
+    assert.equal(new URL(own.url()).searchParams.get("context_tokens"), String(args.context_tokens));
+  });
+} finally {
+  child.kill();
+}
+await browser.close();
+await client.close();
+console.log(`${passed} passed, 0 failed`);

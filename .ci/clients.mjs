@@ -28,6 +28,9 @@ async function session(name, client, transport) {
   assert.equal(bad.isError, true);
   assert.deepEqual(bad.structuredContent.candidates, ["context_tokens"]);
 
+  const { contents } = await client.readResource({ uri: "hwledger://hardware" });
+  assert.ok(JSON.parse(contents[0].text).host.total_bytes > 0);
+
   const many = await Promise.all(
     Array.from({ length: 100 }, (_, i) => client.callTool({ name: "plan_memory", arguments: { ...args, context_tokens: i + 1 } })),
   );

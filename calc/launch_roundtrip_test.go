@@ -121,7 +121,7 @@ var rereads = map[string]reread{
 }
 
 // anyway are the options that say nothing of memory.
-var anyway = map[string]bool{"--host": true, "--hostname": true, "--port": true, "--model-path": true, "--model-id": true, "--revision": true}
+var anyway = map[string]bool{"--host": true, "--hostname": true, "--port": true, "--model-path": true, "--model-id": true, "--revision": true, "--load-format": true}
 
 // TestLaunchRoundTrip plans many loads, reads the exported command back as
 // the engine would, and plans that: the bytes are the same.

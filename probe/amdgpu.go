@@ -25,6 +25,7 @@ func amdgpuSource() Source {
 		if r.Devices == nil {
 			return absent("the amdgpu driver has no card", "")
 		}
+		drmProcesses(sys, r.Devices)
 		r.Hint, r.Reason = amdAccess(sys)
 		return r
 	}}
@@ -78,24 +79,35 @@ func (d *Device) amdMemory(sys *System, dir string) {
 	file := func(name string) Field[int64] { return fileField(sys, source, dir+"/mem_info_"+name, size) }
 	d.Total, d.Used = file("vram_total"), file("vram_used")
 	gtt, gttUsed := file("gtt_total"), file("gtt_used")
-	if !integratedAMD(d, gtt) {
-		return
+	if integratedAMD(d, gtt) {
+		d.mapped(source, gtt, gttUsed)
 	}
+}
+
+// mapped makes the device a processor's graphics, whose Total and Used are so
+// far those of the part that the firmware sets aside, and adds the part of the
+// system's memory that the driver may map.
+func (d *Device) mapped(source string, gtt, used Field[int64]) {
 	d.Kind = Unified
-	if !d.Total.Known() || !gtt.Known() {
+	if !d.Total.Known() {
 		return
 	}
-	carved := d.Total.Value
-	if d.Total.Value > mostBytes-gtt.Value {
+	d.apart, d.apartUsed = d.Total.Value, d.Used.Or(0)
+	switch {
+	case !gtt.Known():
+		d.Total.Reason = "what the firmware sets aside: " + source + " does not say what else can be mapped"
+		return
+	case d.Total.Value > mostBytes-gtt.Value:
 		d.Total = missing[int64](source, Unsupported, "the driver reports more than there can be")
 		return
 	}
 	d.Total.Value += gtt.Value
-	d.Total.Reason = fmt.Sprintf("%d bytes set aside by the firmware and %d that the driver may map", carved, gtt.Value)
-	if d.Used.Known() && gttUsed.Known() {
-		d.Used.Value += gttUsed.Value
+	d.Total.Reason = fmt.Sprintf("%d bytes set aside by the firmware and %d that the driver may map", d.apart, gtt.Value)
+	d.Free = Field[int64]{} // of one part only, if any
+	if d.Used.Known() && used.Known() {
+		d.Used.Value = min(d.Used.Value+used.Value, d.Total.Value)
 	} else {
-		d.Used = missing[int64](source, Unsupported, "the driver does not say how much of both parts is used")
+		d.Used = missing[int64](source, Unsupported, "how much of both parts is used is not reported")
 	}
 }
 

@@ -10,10 +10,10 @@ import (
 // amdSMISource runs amd-smi, where the driver's files are not to be read. It
 // is a Python program that takes a second to start.
 func amdSMISource() Source {
-	return Source{Name: "amd-smi", Every: 5 * time.Second, Instead: lacks("amd"), Read: func(ctx context.Context, sys *System) Reading {
+	return Source{Name: "amd-smi", Every: 5 * time.Second, Instead: unread("amd"), Read: func(ctx context.Context, sys *System) Reading {
 		metric, err := sys.Run(ctx, Command{Name: "amd-smi", Args: []string{"metric", "--json"}})
 		if err != nil && len(metric) == 0 {
-			return failed(err, "amd-smi", amdHint(sys, "install amd-smi (amd-smi-lib)"))
+			return failed(err, "amd-smi", "install amd-smi (amd-smi-lib)")
 		}
 		static, _ := sys.Run(ctx, Command{Name: "amd-smi", Args: []string{"static", "--json"}})
 		devices, ok := parseAMDSMI(metric, static)
@@ -24,17 +24,6 @@ func amdSMISource() Source {
 		amdProcesses(devices, list)
 		return Reading{State: OK, Devices: devices}
 	}}
-}
-
-// amdHint is a hint that makes sense only where there is a card.
-func amdHint(sys *System, hint string) string {
-	for _, address := range sys.dir("sys/bus/pci/devices") {
-		dir := "sys/bus/pci/devices/" + address
-		if sys.text(dir+"/vendor") == "0x1002" && accelerates(sys.text(dir+"/class")) {
-			return hint
-		}
-	}
-	return ""
 }
 
 // amdMetric is one GPU of amd-smi metric. Any section may be the word "N/A".
@@ -134,6 +123,9 @@ func parseAMDSMI(metric, static []byte) ([]Device, bool) {
 				d.amdStatic(&facts[j])
 			}
 		}
+		if gtt := m.Memory.bytes("total_gtt"); integratedAMD(&d, gtt) {
+			d.mapped("amd-smi", gtt, m.Memory.bytes("used_gtt"))
+		}
 		out = append(out, d)
 	}
 	return out, true
@@ -195,9 +187,6 @@ func (d *Device) amdStatic(f *amdStatic) {
 	}
 	if q := f.VRAM["max_bandwidth"]; q.OK && q.Unit == "GB/s" && q.Value > 0 {
 		d.Bandwidth = known(source, q.Value*1e9)
-	}
-	if integratedName(d.Name.Or("")) {
-		d.Kind = Unified
 	}
 }
 

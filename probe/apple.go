@@ -17,7 +17,7 @@ func appleSource() Source {
 		if err != nil && len(out) == 0 {
 			return failed(err, "sysctl", "")
 		}
-		d, ok := appleDevice(parseSysctl(out))
+		d, ok := appleDevice(parseSysctl(out), sys.GPULimit)
 		if !ok {
 			return absent("the processor is not Apple's", "")
 		}
@@ -44,7 +44,7 @@ func parseSysctl(out []byte) map[string]string {
 
 // appleDevice is the chip's GPU. Its memory is the machine's, of which the
 // system lets it lock ("wire") a part: what was set, or what Metal recommends.
-func appleDevice(values map[string]string) (Device, bool) {
+func appleDevice(values map[string]string, estimate func(chip string, total int64) int64) (Device, bool) {
 	const source = "sysctl"
 	chip := values["machdep.cpu.brand_string"]
 	if !strings.HasPrefix(chip, "Apple") {
@@ -55,23 +55,16 @@ func appleDevice(values map[string]string) (Device, bool) {
 	if d.Total = optional(source, total, ok && total > 0); !d.Total.Known() {
 		return d, true
 	}
-	limit := wiredLimit(total)
-	d.Limit = Field[int64]{limit, Note{OK, "estimated", "two thirds of memory up to 32 GB and three quarters above, as Metal recommends; Apple does not document it"}}
+	d.Limit = missing[int64](source, Absent, "no limit is set; Metal's own is not told")
+	if estimate != nil {
+		d.Limit = Field[int64]{min(estimate(chip, total), total), Note{OK, "estimated", "no limit is set; this is what Metal recommended on machines like it, which Apple does not document"}}
+	}
 	if mb, ok := size(values["iogpu.wired_limit_mb"]); ok && mb > 0 && mb <= total>>20 {
 		d.Limit = known("sysctl iogpu.wired_limit_mb", mb<<20)
 	} else if b, ok := size(values["debug.iogpu.wired_limit"]); ok && b > 0 && b <= total {
 		d.Limit = known("sysctl debug.iogpu.wired_limit", b)
 	}
 	return d, true
-}
-
-// wiredLimit is Metal's recommendedMaxWorkingSetSize when no limit is set, as
-// llama.cpp printed it on machines with 16 to 96 GB.
-func wiredLimit(total int64) int64 {
-	if total <= 32<<30 {
-		return total / 3 * 2
-	}
-	return total / 4 * 3
 }
 
 var (

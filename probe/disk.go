@@ -87,6 +87,9 @@ func diskOf(role, path string) Disk {
 		d.FileSystem = missing[string]("statfs", Unsupported, "the file system has no known name")
 		return d
 	}
+	if kind == "ext2/ext3" { // the number that all three have
+		kind = "ext2/ext3/ext4"
+	}
 	d.FileSystem, d.Remote = known("statfs", kind), known("statfs", contains(remote, kind))
 	return d
 }

@@ -38,7 +38,7 @@ type Host struct {
 type Node struct {
 	ID          int64
 	CPUs        string // "0-15,32-47"
-	Total, Free int64
+	Total, Free Field[int64]
 }
 
 func (h *Host) slots() []named {
@@ -186,7 +186,8 @@ func numaNodes(sys *System) Field[[]Node] {
 		if !ok {
 			continue
 		}
-		n := Node{ID: id, CPUs: oneLine(sys.text(at + "/" + name + "/cpulist"))}
+		none := missing[int64](source, Unsupported, "the node does not tell its memory")
+		n := Node{ID: id, CPUs: oneLine(sys.text(at + "/" + name + "/cpulist")), Total: none, Free: none}
 		for _, line := range strings.Split(sys.text(at+"/"+name+"/meminfo"), "\n") {
 			f := strings.Fields(line) // Node 0 MemTotal: 65808 kB
 			if len(f) < 5 {
@@ -196,9 +197,9 @@ func numaNodes(sys *System) Field[[]Node] {
 			switch {
 			case !ok || v > mostBytes>>10:
 			case f[2] == "MemTotal:":
-				n.Total = v << 10
+				n.Total = known(source, v<<10)
 			case f[2] == "MemFree:":
-				n.Free = v << 10
+				n.Free = known(source, v<<10)
 			}
 		}
 		nodes = append(nodes, n)

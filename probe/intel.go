@@ -25,6 +25,7 @@ func intelSource() Source {
 		if r.Devices == nil {
 			return absent("neither i915 nor xe has a card", "")
 		}
+		drmProcesses(sys, r.Devices)
 		return r
 	}}
 }

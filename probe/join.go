@@ -40,15 +40,16 @@ func same(a, b *Device) bool {
 	return a.PCI != "" && b.PCI != "" && a.PCI == b.PCI
 }
 
-// byPlace finds the device that d is when nothing names it: the only one of
-// its vendor, where the source lists no more, or the one with its number.
+// byPlace finds the device that d is when nothing names one of the two: the
+// only one of its vendor, where the source lists no more, or the one with its
+// number.
 func byPlace(list []Device, d *Device, r *Reading) int {
-	if d.PCI != "" || d.UUID != "" {
+	if d.Parent != "" {
 		return -1
 	}
 	at, n := -1, 0
 	for i := range list {
-		if list[i].Vendor != d.Vendor || list[i].Parent != "" {
+		if list[i].Vendor != d.Vendor || list[i].Parent != "" || d.placed() && list[i].placed() {
 			continue
 		}
 		n++
@@ -61,6 +62,8 @@ func byPlace(list []Device, d *Device, r *Reading) int {
 	}
 	return at
 }
+
+func (d *Device) placed() bool { return d.PCI != "" || d.UUID != "" }
 
 func (r *Reading) of(vendor string) []Device {
 	var out []Device
@@ -77,8 +80,10 @@ func (d *Device) absorb(b *Device) {
 	if d.UUID == "" && b.UUID != "" {
 		d.UUID, d.ID = b.UUID, b.ID
 	}
-	if d.PCI == "" {
-		d.PCI = b.PCI
+	if d.PCI == "" && b.PCI != "" {
+		if d.PCI = b.PCI; d.UUID == "" {
+			d.ID = b.ID
+		}
 	}
 	if d.Index < 0 {
 		d.Index = b.Index
@@ -88,6 +93,9 @@ func (d *Device) absorb(b *Device) {
 	}
 	if d.Excluded == "" {
 		d.Excluded = b.Excluded
+	}
+	if !d.Total.Known() {
+		d.apart, d.apartUsed = b.apart, b.apartUsed
 	}
 	mine, theirs := d.slots(), b.slots()
 	for i := range mine {

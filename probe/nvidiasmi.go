@@ -282,6 +282,9 @@ func cell(source, v string) Field[float64] {
 func smiProcesses(ctx context.Context, sys *System, only []string, devices []Device) {
 	out, err := sys.Run(ctx, Command{Name: "nvidia-smi", Args: append([]string{"--query-compute-apps=gpu_uuid,pid,used_memory", "--format=csv,noheader,nounits"}, only...)})
 	if err != nil {
+		for i := range devices {
+			devices[i].Processes = missing[[]Process]("nvidia-smi", Unsupported, oneLine(err.Error()))
+		}
 		return
 	}
 	byUUID := parseSMIProcesses(out)

@@ -58,11 +58,13 @@ func (l *nvmlLibrary) open(sys *System) int {
 	return int(r)
 }
 
-// close ends the use of the library; the next read begins anew.
+// close ends the use of the library; the next read begins anew. While one
+// goes on, or hangs in the driver, there is nothing to close.
 func (l *nvmlLibrary) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.shutdown()
+	if l.mu.TryLock() {
+		defer l.mu.Unlock()
+		l.shutdown()
+	}
 }
 
 func (l *nvmlLibrary) shutdown() {
@@ -94,7 +96,7 @@ func (l *nvmlLibrary) read(_ context.Context, sys *System) Reading {
 	if code := l.open(sys); code != 0 {
 		return nvidiaFailure(sys, code)
 	}
-	handles, code := l.handles(awake, len(suspended) > 0)
+	handles, gone, code := l.handles(awake, len(suspended) > 0)
 	if code != 0 {
 		l.shutdown()
 		return nvidiaFailure(sys, code)
@@ -115,6 +117,11 @@ func (l *nvmlLibrary) read(_ context.Context, sys *System) Reading {
 		out.Devices = append(append(out.Devices, d), parts...)
 	}
 	out.Links = l.links(handles, ids)
+	if len(gone) > 0 {
+		why := nvidiaFailure(sys, nvmlLost)
+		out.Reason, out.Hint = why.Reason, why.Hint
+		out.Devices = append(out.Devices, lostCards(gone, awake, out.Devices)...)
+	}
 	if out.Hint != "" { // what is lost comes back in a new session only
 		l.shutdown()
 	}
@@ -122,9 +129,9 @@ func (l *nvmlLibrary) read(_ context.Context, sys *System) Reading {
 }
 
 // handles returns the devices: all of them, or the ones at the given places
-// when others must not be woken.
-func (l *nvmlLibrary) handles(awake []string, some bool) ([]nvml.Device, int) {
-	var out []nvml.Device
+// when others must not be woken; gone are the numbers of those that the driver
+// has lost and gives no handle of.
+func (l *nvmlLibrary) handles(awake []string, some bool) (out []nvml.Device, gone []int, code int) {
 	if some && l.has("nvmlDeviceGetHandleByPciBusId_v2", "nvmlDeviceGetHandleByPciBusId") {
 		slices.Sort(awake)
 		for _, address := range awake {
@@ -132,26 +139,42 @@ func (l *nvmlLibrary) handles(awake []string, some bool) ([]nvml.Device, int) {
 				out = append(out, h)
 			}
 		}
-		return out, 0
+		return out, nil, 0
 	}
 	if !l.has("nvmlDeviceGetCount_v2", "nvmlDeviceGetCount") || !l.has("nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetHandleByIndex") {
-		return nil, nvmlNotFoundSymbol
+		return nil, nil, nvmlNotFoundSymbol
 	}
 	n, r := l.lib.DeviceGetCount()
 	if r != nvml.SUCCESS {
-		return nil, int(r)
+		return nil, nil, int(r)
 	}
 	for i := range min(n, 256) {
-		h, r := l.lib.DeviceGetHandleByIndex(i)
-		if r != nvml.SUCCESS { // one of another user's container, or lost
-			if r == nvml.ERROR_GPU_IS_LOST {
-				return nil, nvmlLost
-			}
-			continue
-		}
-		out = append(out, h)
+		switch h, r := l.lib.DeviceGetHandleByIndex(i); r {
+		case nvml.SUCCESS:
+			out = append(out, h)
+		case nvml.ERROR_GPU_IS_LOST:
+			gone = append(gone, i)
+		} // else one of another user's container
 	}
-	return out, 0
+	return out, gone, 0
+}
+
+// lostCards describes cards that there is no handle of. The driver numbers
+// cards in the order of their places: when as many places have no card in
+// found as there are lost cards, those are theirs.
+func lostCards(gone []int, places []string, found []Device) []Device {
+	left := slices.DeleteFunc(slices.Sorted(slices.Values(places)), func(place string) bool {
+		return slices.ContainsFunc(found, func(d Device) bool { return d.PCI == place })
+	})
+	var out []Device
+	for k, i := range gone {
+		d := Device{ID: fmt.Sprintf("nvidia:%d", i), Vendor: "nvidia", Kind: Dedicated, Index: i, Excluded: isLost, Total: nvmlMissing[int64](nvml.ERROR_GPU_IS_LOST)}
+		if len(left) == len(gone) {
+			d.ID, d.PCI = left[k], left[k]
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // versions reads what holds for all devices.

@@ -13,6 +13,11 @@ import (
 // device reads one card. system holds what is the same for all.
 func (l *nvmlLibrary) device(h nvml.Device, index int, system Device) Device {
 	d := Device{Vendor: "nvidia", Kind: Dedicated, Index: index, Driver: system.Driver, Runtime: system.Runtime}
+	if l.has("nvmlDeviceGetIndex") { // not the place in a list that cards are missing from
+		if i, r := h.GetIndex(); r == nvml.SUCCESS {
+			d.Index = i
+		}
+	}
 	l.identity(h, &d)
 	if d.Name.Reason == nvmlName(nvmlLost) {
 		d.Excluded = isLost
@@ -105,16 +110,17 @@ func (l *nvmlLibrary) memory(h nvml.Device, d *Device) {
 
 // setMemory takes what the driver reports when it can be so.
 func (d *Device) setMemory(total, used, free uint64) {
+	if sharesMemory(d.Name.Or(""), "") {
+		d.Kind = Unified
+	}
 	if total == 0 || total > mostBytes || free > total {
-		d.Total = missing[int64]("nvml", Unsupported, fmt.Sprintf("the driver reports %d bytes, %d of them free", total, free))
+		no := missing[int64]("nvml", Unsupported, fmt.Sprintf("the driver reports %d bytes, %d of them free", total, free))
+		d.Total, d.Used, d.Free = no, no, no
 		return
 	}
 	d.Total, d.Free = known("nvml", int64(total)), known("nvml", int64(free))
 	if used <= total {
 		d.Used = known("nvml", int64(used))
-	}
-	if sharesMemory(d.Name.Or(""), "") {
-		d.Kind = Unified
 	}
 }
 
@@ -240,10 +246,13 @@ func (l *nvmlLibrary) bandwidth(h nvml.Device, d *Device) Field[float64] {
 // partitions lists the MIG devices of a card, which is then not planned on
 // itself.
 func (l *nvmlLibrary) partitions(h nvml.Device, card *Device, system Device) []Device {
-	if card.MIG.Value != "enabled" || !l.has("nvmlDeviceGetMaxMigDeviceCount") || !l.has("nvmlDeviceGetMigDeviceHandleByIndex") {
+	if card.MIG.Value != "enabled" {
 		return nil
 	}
 	card.Excluded = parentCard
+	if !l.has("nvmlDeviceGetMaxMigDeviceCount") || !l.has("nvmlDeviceGetMigDeviceHandleByIndex") {
+		return nil
+	}
 	n, r := h.GetMaxMigDeviceCount()
 	if r != nvml.SUCCESS {
 		return nil
@@ -256,8 +265,10 @@ func (l *nvmlLibrary) partitions(h nvml.Device, card *Device, system Device) []D
 		}
 		d := Device{Vendor: "nvidia", Kind: Dedicated, Index: -1, Parent: card.ID, Driver: system.Driver, Runtime: system.Runtime, Capability: card.Capability}
 		d.Name = nvmlField(l.has("nvmlDeviceGetName"), part.GetName, oneLine)
-		if uuid, r := part.GetUUID(); r == nvml.SUCCESS && l.has("nvmlDeviceGetUUID") {
-			d.UUID = oneLine(uuid)
+		if l.has("nvmlDeviceGetUUID") {
+			if uuid, r := part.GetUUID(); r == nvml.SUCCESS {
+				d.UUID = oneLine(uuid)
+			}
 		}
 		if d.ID = d.UUID; d.ID == "" {
 			d.ID = fmt.Sprintf("%s/mig%d", card.ID, i)

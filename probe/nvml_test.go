@@ -136,7 +136,16 @@ func TestNVMLUnified(t *testing.T) {
 	if d.Kind != Unified || d.Total.State != Unsupported || d.Utilization.Value != 37 || d.Bandwidth.Known() {
 		t.Fatalf("got %+v", d)
 	}
-	inv := &Inventory{Devices: r.Devices, Host: Host{Total: known("host", int64(127600748)<<10), Usable: known("host", int64(118566368)<<10)}}
+	raw := string(sample(t, "nvml_raw__gb10.txt"))
+	if n := strings.Count(raw, "NVML_ERROR_NOT_SUPPORTED"); n != 2 || !strings.Contains(raw, d.Name.Value) {
+		t.Errorf("the stand-in is not what was recorded: %s", raw)
+	}
+	of := func(key string) int64 { // "  MemTotal:       127600748 kB"
+		_, rest, _ := strings.Cut(raw, key+":")
+		n, _ := decimal(rest)
+		return int64(n) << 10
+	}
+	inv := &Inventory{Devices: r.Devices, Host: Host{Total: known("host", of("MemTotal")), Usable: known("host", of("MemAvailable"))}}
 	settle(inv)
 	if d := inv.Devices[0]; d.Total.Value != 127600748<<10 || d.Free.Value != 118566368<<10 || d.Excluded != "" {
 		t.Errorf("total %+v, free %+v, excluded %q", d.Total, d.Free, d.Excluded)
@@ -161,6 +170,24 @@ func TestNVMLLost(t *testing.T) {
 	r := readNVML(t, "", "-DCARDS=2", "-DLOST")
 	if len(r.Devices) != 2 || r.Devices[0].Excluded != "" || r.Devices[1].Excluded != isLost || r.Devices[1].Total.Known() || r.Hint == "" {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// A card that there is not even a handle of takes none of the others with it,
+// nor their numbers.
+func TestNVMLGone(t *testing.T) {
+	here := card("0000:01:00.0", "active") + "\n" + card("0000:02:00.0", "active") + "\n" + card("0000:03:00.0", "active")
+	r := readNVML(t, here, "-DCARDS=3", "-DGONE")
+	if len(r.Devices) != 3 || r.Hint == "" {
+		t.Fatalf("got %+v", r)
+	}
+	for i, want := range []struct {
+		pci, excluded string
+		index         int
+	}{{"0000:01:00.0", "", 0}, {"0000:03:00.0", "", 2}, {"0000:02:00.0", isLost, 1}} {
+		if d := r.Devices[i]; d.PCI != want.pci || d.Excluded != want.excluded || d.Index != want.index || d.Total.Known() != (want.excluded == "") {
+			t.Errorf("device %d: %+v", i, d)
+		}
 	}
 }
 
@@ -199,7 +226,7 @@ func TestNVMLAsleep(t *testing.T) {
 		t.Errorf("alone: %+v", r.Devices)
 	}
 	r = readNVML(t, card("0000:01:00.0", "suspended")+"\n"+card("0000:02:00.0", "active"), "-DCARDS=2")
-	if len(r.Devices) != 2 || r.Devices[0].Excluded != isAsleep || r.Devices[1].PCI != "0000:02:00.0" || r.Devices[1].Excluded != "" {
+	if len(r.Devices) != 2 || r.Devices[0].Excluded != isAsleep || r.Devices[1].PCI != "0000:02:00.0" || r.Devices[1].Index != 1 || r.Devices[1].Excluded != "" {
 		t.Errorf("beside another: %+v", r.Devices)
 	}
 }

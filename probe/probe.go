@@ -45,6 +45,10 @@ type Device struct {
 	// itself; Limit what the system lets a GPU take of unified memory; Free
 	// what an allocation can have now.
 	Total, Reserved, Used, Free, Limit Field[int64]
+	// apart is the memory within Total that the firmware set aside for a
+	// processor's graphics, and apartUsed what is used of it: the system does
+	// not count that as its own.
+	apart, apartUsed int64
 	// Bandwidth of the memory in bytes/s.
 	Bandwidth Field[float64]
 
@@ -56,12 +60,14 @@ type Device struct {
 	LinkGeneration, LinkWidth, MaxLinkGen, MaxWidth Field[int64] // PCIe
 	NUMANode                                        Field[int64]
 	NVLinks                                         Field[int64] // links that are up
-	Processes                                       Field[[]Process]
+	// Processes use the device; with a Reason they are not all that do.
+	Processes Field[[]Process]
 }
 
 // Process is one process that uses a device.
 type Process struct {
-	// PID is the host's, which in a container is not the one seen there.
+	// PID is the one that the source knows: NVIDIA's driver has the host's,
+	// which in a container is not the one seen there; fdinfo the one seen here.
 	PID  int64
 	Used Field[int64] // bytes
 }

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -111,6 +112,40 @@ func TestNowIsShared(t *testing.T) {
 	}
 	if n := asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)
+	}
+}
+
+// One who leaves while a sample is taken cuts nothing short for the others.
+func TestLeavingReader(t *testing.T) {
+	wait, started := make(chan struct{}), make(chan struct{})
+	s := NewSampler(New(machine(tree("")), Source{Name: "s", Read: func(ctx context.Context, _ *System) Reading {
+		close(started)
+		select {
+		case <-wait:
+			return Reading{State: OK, Devices: []Device{gpu("GPU-1", 1<<30)}}
+		case <-ctx.Done():
+			return Reading{State: Unsupported, Reason: "cut short"}
+		}
+	}}))
+	ctx, leave := context.WithCancel(context.Background())
+	left := make(chan error)
+	go func() {
+		_, err := s.Now(ctx)
+		left <- err
+	}()
+	<-started
+	got := make(chan *Inventory)
+	go func() {
+		inv, _ := s.Now(context.Background())
+		got <- inv
+	}()
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the one who left: %v", err)
+	}
+	close(wait)
+	if inv := <-got; len(inv.Devices) != 1 || inv.Sources[0].State != OK {
+		t.Errorf("the other: %+v", inv.Sources)
 	}
 }
 

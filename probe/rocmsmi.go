@@ -16,7 +16,7 @@ import (
 // rocmSMISource runs rocm-smi, which amd-smi replaces and which is still what
 // many have.
 func rocmSMISource() Source {
-	return Source{Name: "rocm-smi", Every: 5 * time.Second, Instead: lacks("amd"), Read: func(ctx context.Context, sys *System) Reading {
+	return Source{Name: "rocm-smi", Every: 5 * time.Second, Instead: unread("amd"), Read: func(ctx context.Context, sys *System) Reading {
 		out, err := sys.Run(ctx, Command{Name: "rocm-smi", Args: []string{
 			"--showproductname", "--showuse", "--showmeminfo", "all", "--showtemp", "--showpower", "--showbus", "--showdriverversion", "--json",
 		}})
@@ -190,15 +190,7 @@ func (d *Device) rocmMemory(v map[string]string) {
 	}
 	d.Total, d.Used = field("vram total memory (b)"), field("vram total used memory (b)")
 	gtt, used := field("gtt total memory (b)"), field("gtt total used memory (b)")
-	if !integratedAMD(d, gtt) {
-		return
-	}
-	d.Kind = Unified
-	switch {
-	case !gtt.Known() || !d.Total.Known():
-		d.Total.Reason = "what the firmware sets aside: rocm-smi did not say what else can be mapped"
-	case used.Known() && d.Used.Known() && d.Total.Value <= mostBytes-gtt.Value:
-		d.Total.Value += gtt.Value
-		d.Used.Value += used.Value
+	if integratedAMD(d, gtt) {
+		d.mapped(source, gtt, used)
 	}
 }

@@ -16,6 +16,9 @@ const (
 	fresh = 500 * time.Millisecond
 	// ringSize is how many samples are kept.
 	ringSize = 240
+	// idle is how long after the last sample sources give back what they keep
+	// open: a card whose driver is in use does not go to sleep.
+	idle = 10 * time.Second
 )
 
 // Sampler takes samples for all its readers together: those who ask at the
@@ -27,12 +30,15 @@ type Sampler struct {
 	tick func(time.Duration) <-chan time.Time
 
 	mu       sync.Mutex
-	ring     []*Inventory // the oldest first
-	taking   chan struct{}
+	ring     []*Inventory  // the oldest first
+	taking   chan struct{} // closed when the sample that is being taken is there
+	begun    int           // samples so far, with the one that is being taken
+	ended    int           // the number of the last in ring
 	watchers map[int]chan *Inventory
 	next     int
 	stop     context.CancelFunc // of the loop, nil when it does not run
 	told     *Inventory         // what subscribers know
+	rest     *time.Timer        // closes the prober when nobody asks
 }
 
 // NewSampler returns a sampler of what p finds.
@@ -42,19 +48,26 @@ func NewSampler(p *Prober) *Sampler {
 
 // Now returns an inventory that is at most half a second old. It fails only
 // when ctx ends.
-func (s *Sampler) Now(ctx context.Context) (*Inventory, error) {
-	for {
+func (s *Sampler) Now(ctx context.Context) (*Inventory, error) { return s.within(ctx, fresh) }
+
+// within returns an inventory that is younger than age, or one begun after
+// the call.
+func (s *Sampler) within(ctx context.Context, age time.Duration) (*Inventory, error) {
+	for asked := -1; ; {
 		s.mu.Lock()
-		if n := len(s.ring); n > 0 && time.Since(s.ring[n-1].Taken) < fresh {
+		if asked < 0 {
+			asked = s.begun
+		}
+		if n := len(s.ring); n > 0 && (time.Since(s.ring[n-1].Taken) < age || s.ended > asked) {
 			defer s.mu.Unlock()
 			return s.ring[n-1], nil
 		}
-		wait := s.taking
-		if wait == nil {
+		if s.taking == nil {
 			s.taking = make(chan struct{})
-			s.mu.Unlock()
-			return s.take(ctx)
+			s.begun++
+			go s.take()
 		}
+		wait := s.taking
 		s.mu.Unlock()
 		select {
 		case <-wait:
@@ -64,21 +77,24 @@ func (s *Sampler) Now(ctx context.Context) (*Inventory, error) {
 	}
 }
 
-// take takes a sample. The caller has set taking.
-func (s *Sampler) take(ctx context.Context) (*Inventory, error) {
-	inv := s.prober.Probe(ctx)
+// take takes a sample for whoever waits. It is nobody's in particular: a
+// caller who leaves does not cut short what others get. Each source's time is
+// bounded by itself.
+func (s *Sampler) take() {
+	inv := s.prober.Probe(context.Background())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(s.taking)
-	s.taking = nil
-	if err := ctx.Err(); err != nil { // its sources were cut short
-		return nil, err
-	}
 	if len(s.ring) == ringSize {
 		s.ring = append(s.ring[:0:0], s.ring[1:]...)
 	}
-	s.ring = append(s.ring, inv)
-	return inv, nil
+	s.ring, s.ended = append(s.ring, inv), s.begun
+	close(s.taking)
+	s.taking = nil
+	if s.rest == nil {
+		s.rest = time.AfterFunc(idle, s.prober.Close)
+	} else {
+		s.rest.Reset(idle)
+	}
 }
 
 // Subscribe returns a channel that gets an inventory whenever something
@@ -95,6 +111,9 @@ func (s *Sampler) Subscribe() (changes <-chan *Inventory, cancel func()) {
 	if s.stop == nil {
 		ctx, stop := context.WithCancel(context.Background())
 		s.stop = stop
+		if n := len(s.ring); n > 0 { // what a subscriber has read, if it has
+			s.told = s.ring[n-1]
+		}
 		go s.loop(ctx)
 	}
 	return c, func() {

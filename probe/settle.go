@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -26,12 +27,24 @@ func settle(inv *Inventory) {
 		if d.Excluded == "" && !d.Total.Known() {
 			d.Excluded = noDriver
 		}
+		d.explain()
 	}
 	card := slices.ContainsFunc(inv.Devices, func(d Device) bool { return d.Excluded == "" && d.Kind == Dedicated })
 	for i := range inv.Devices {
 		d := &inv.Devices[i]
 		if card && d.Excluded == "" && d.beside() {
 			d.Excluded = besideCard
+		}
+	}
+}
+
+// explain gives what a person looks for first a reason where no source was
+// asked for it.
+func (d *Device) explain() {
+	const why = "no source that answers here reports it"
+	for _, f := range []slot{&d.Name, &d.Total, &d.Used, &d.Free, &d.Utilization, &d.Temperature, &d.Power, &d.Driver, &d.Processes} {
+		if n := f.note(); n.State == "" {
+			*n = Note{State: Absent, Reason: why}
 		}
 	}
 }
@@ -53,9 +66,14 @@ func (d *Device) unify(h *Host) {
 	}
 }
 
-// available fills Free from what else is known, and holds it to what the
-// system has when the memory is the system's.
+// available fills Free from what else is known, and holds what is the system's
+// memory to what the system has of it: a driver may be let map more than there
+// is.
 func (d *Device) available(h *Host) {
+	if d.apart > 0 && d.Total.Known() && h.Total.Known() && d.Total.Value-d.apart > h.Total.Value {
+		d.Total.Value = d.apart + h.Total.Value
+		d.Total.Reason = fmt.Sprintf("%d bytes set aside by the firmware and all of the system's: the driver may map more than there is", d.apart)
+	}
 	if !d.Free.Known() && d.Total.Known() && d.Used.Known() {
 		from := d.Total.Value - d.Reserved.Or(0)
 		if d.Limit.Known() {
@@ -63,11 +81,11 @@ func (d *Device) available(h *Host) {
 		}
 		d.Free = Field[int64]{max(0, from-d.Used.Value), Note{d.Used.State, d.Used.Source, "total less used"}}
 	}
-	if d.Kind != Unified && d.Kind != Shared || !d.Free.Known() {
+	if d.Kind != Unified && d.Kind != Shared || !d.Free.Known() || !h.Usable.Known() {
 		return
 	}
-	if h.Usable.Known() && h.Usable.Value < d.Free.Value {
-		d.Free.Value, d.Free.Source = h.Usable.Value, "host"
+	if most := max(0, d.apart-d.apartUsed) + h.Usable.Value; most < d.Free.Value {
+		d.Free.Value, d.Free.Source = most, "host"
 		d.Free.Reason = "no more is available in the system"
 	}
 }

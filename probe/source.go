@@ -85,6 +85,16 @@ func failed(err error, name, hint string) Reading {
 // on reports whether the source exists on an operating system.
 func (s *Source) on(os string) bool { return len(s.OS) == 0 || slices.Contains(s.OS, os) }
 
+// unread is as lacks, for tools that are slow to start: they are run only where
+// one of the sources before shows a device of the vendor, as the list of the
+// bus does wherever there is one.
+func unread(vendor string) func([]Device) bool {
+	ask := lacks(vendor)
+	return func(found []Device) bool {
+		return ask(found) && slices.ContainsFunc(found, func(d Device) bool { return d.Vendor == vendor && d.Excluded != isAsleep })
+	}
+}
+
 // lacks returns an Instead that asks while no device of a vendor has its
 // memory known, or explained as something that the device does not report.
 func lacks(vendor string) func([]Device) bool {

@@ -25,6 +25,9 @@ type System struct {
 	Run    func(ctx context.Context, c Command) ([]byte, error)
 	Getenv func(string) string
 	UID    int // of this process, -1 where there are none
+	// GPULimit estimates what an Apple chip's GPU may have of total bytes when
+	// no limit was set; nil knows none.
+	GPULimit func(chip string, total int64) int64
 	// NVML is the path of NVIDIA's management library, "" for the system's.
 	NVML string
 }
@@ -89,6 +92,7 @@ func runCommand(ctx context.Context, c Command) ([]byte, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "LANG=C")
+	alone(cmd)
 	cmd.WaitDelay = 500 * time.Millisecond // children may keep the pipes open
 	out := &capped{most: commandOutput}
 	if c.Line {
@@ -102,7 +106,7 @@ func runCommand(ctx context.Context, c Command) ([]byte, error) {
 		line, _, _ := bytes.Cut(out.b.Bytes(), []byte("\n"))
 		return line, nil
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // it ended well, and left a child that holds its output
 		return out.b.Bytes(), nil
 	}
 	e := &ExecError{Name: c.Name, Code: -1, Stderr: oneLine(tail.b.String()), Timeout: errors.Is(ctx.Err(), context.DeadlineExceeded)}

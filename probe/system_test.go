@@ -148,7 +148,7 @@ func TestNvidiaSMIAsleep(t *testing.T) {
 // A Mac by all its tools together: one device, what each knows best.
 func TestMac(t *testing.T) {
 	sys := machine(tree(""))
-	sys.OS, sys.UID = "darwin", 501
+	sys.OS, sys.UID, sys.GPULimit = "darwin", 501, twoThirds
 	read := func(name string) string { return string(sample(t, name)) }
 	answers := map[string]any{
 		"sysctl":          "hw.memsize: 17179869184\nmachdep.cpu.brand_string: Apple M1 Pro\niogpu.wired_limit_mb: 0\n",
@@ -197,5 +197,51 @@ func TestWindows(t *testing.T) {
 	}), nvidiaSMISource(), windowsSource()).Probe(context.Background())
 	if len(inv.Devices) != 2 || inv.Devices[0].Total.Value != 24564<<20 || inv.Devices[0].Excluded != "" || inv.Devices[1].Vendor != "intel" || inv.Devices[1].Total.Known() {
 		t.Errorf("got %+v", inv.Devices)
+	}
+}
+
+// Vendors' slow tools are run where the bus shows a card of theirs that its
+// driver's files do not tell of, and nowhere else.
+func TestToolsInstead(t *testing.T) {
+	bus := func(vendor string) string {
+		dir := "sys/bus/pci/devices/0000:03:00.0"
+		return dir + "/vendor=" + vendor + "\n" + dir + "/class=0x030000"
+	}
+	read := func(name string) string { return string(sample(t, name)) }
+	for _, c := range []struct {
+		name, files string
+		answers     map[string]any
+		source      string
+		want        string
+	}{
+		{"amd-smi", bus("0x1002"), map[string]any{
+			"amd-smi metric": read("amd-smi_metric__gpu_data_wrapper__rocm7.json"), "amd-smi process": `[{"gpu":0,"process_info":"No running processes detected"}]`,
+		}, "amd-smi", `0000:03:00.0 dedicated "PCI device 1002:" total 32061259776 used 21443379200 free 10617880576 busy 91 temp 54 power 300`},
+		{"rocm-smi, as amd-smi is not there", bus("0x1002"), map[string]any{
+			"rocm-smi": read("rocm-smi_showproductname_showuse_showmeminfo_vram__rx7900xt.json"),
+		}, "rocm-smi", `0000:03:00.0 dedicated "Radeon RX 7900 XT" total 21458059264 used 27856896 free 21430202368 busy 0 gfx1100`},
+		{"xpu-smi, whose list has no sizes", bus("0x8086"), map[string]any{
+			"xpu-smi discovery -j":      `{"device_list":[{"device_id":0,"device_name":"Intel(R) Arc(TM) Pro B60","pci_bdf_address":"0000:03:00.0"}]}`,
+			"xpu-smi discovery -d 0 -j": `{"device_id":0,"memory_physical_size_byte":25669140480}`,
+			"xpu-smi stats -d 0 -j":     read("xpu-smi_v2_stats__synthetic.json"),
+		}, "xpu-smi", `0000:03:00.0 dedicated "Intel(R) Arc(TM) Pro B60" total 25669140480 used 8589934592 free 17079205888 busy 12.5 temp 51 power 45.1`},
+		{"no card", "sys/bus/pci/devices/0000:00:02.0/vendor=0x1234", map[string]any{
+			"amd-smi": &ExecError{Name: "amd-smi"}, "rocm-smi": &ExecError{Name: "rocm-smi"}, "xpu-smi": &ExecError{Name: "xpu-smi"},
+		}, "", ""},
+	} {
+		inv := New(tools(t, machine(tree(c.files)), c.answers), amdgpuSource(), amdSMISource(), rocmSMISource(), intelSource(), xpuSMISource(), pciSource()).Probe(context.Background())
+		got := ""
+		if len(inv.Devices) > 0 {
+			got = describe(&inv.Devices[0])
+		}
+		if got != c.want || len(inv.Devices) > 1 {
+			t.Errorf("%s: got %d devices, %s", c.name, len(inv.Devices), got)
+		}
+		for _, s := range inv.Sources {
+			switch asked := !strings.HasPrefix(s.Reason, "not asked"); {
+			case s.Name == c.source && s.State != OK, c.source == "" && strings.HasSuffix(s.Name, "-smi") && asked:
+				t.Errorf("%s: %+v", c.name, s)
+			}
+		}
 	}
 }

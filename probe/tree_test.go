@@ -59,9 +59,7 @@ sys/class/drm/card1/device/device=0x1586
 sys/class/drm/card1/device/revision=0xd1
 sys/class/drm/card1/device/uevent=DRIVER=amdgpu\nPCI_SLOT_NAME=0000:c4:00.0
 sys/class/drm/card1/device/drm/renderD128/dev=226:128
-sys/class/drm/card1/device/mem_info_gtt_total=103079215104
 sys/class/drm/card1/device/mem_info_gtt_used=1073741824
-sys/class/drm/card1/device/mem_info_vram_total=4294967296
 sys/class/drm/card1/device/mem_info_vram_used=536870912
 sys/class/drm/card1/device/gpu_busy_percent=7
 sys/class/drm/card1/device/hwmon/hwmon4/temp1_input=45000
@@ -73,22 +71,55 @@ usr/share/libdrm/amdgpu.ids=1.0.0\n1586,	C1,	AMD Radeon 8060S Graphics\n1586,	D1
 dev/kfd=x
 `
 
+// printed returns the files that a sample shows with cat, for tree.
+func printed(t *testing.T, name string) string {
+	t.Helper()
+	var b strings.Builder
+	path := ""
+	for _, line := range strings.Split(string(sample(t, name)), "\n") {
+		if rest, ok := strings.CutPrefix(line, "$ cat /"); ok {
+			path = rest
+		} else if path != "" {
+			b.WriteString(path + "=" + line + "\n")
+			path = ""
+		}
+	}
+	return b.String()
+}
+
 func TestStrixHalo(t *testing.T) {
-	r := amdgpuSource().Read(context.Background(), machine(tree(strixHalo)))
+	r := amdgpuSource().Read(context.Background(), machine(tree(strixHalo+printed(t, "amdgpu_sysfs__strix_halo_128g_gtt.txt"))))
 	if r.State != OK || len(r.Devices) != 1 || r.Hint != "" {
 		t.Fatalf("got %+v", r)
 	}
 	inv := &Inventory{Devices: r.Devices, Host: Host{Usable: known("host", int64(90)<<30), Total: known("host", int64(125)<<30)}}
 	settle(inv)
 	d := inv.Devices[0]
-	if got := describe(&d); got != `0000:c4:00.0 unified "AMD Radeon 8060S Graphics" total 107374182400 used 1610612736 free 96636764160 busy 7 temp 45 power 9.02 gfx1151` {
+	if got := describe(&d); got != `0000:c4:00.0 unified "AMD Radeon 8060S Graphics" total 107374182400 used 1610612736 free 100394860544 busy 7 temp 45 power 9.02 gfx1151` {
 		t.Errorf("got %s", got)
 	}
 	if d.Free.Source != "host" || !strings.Contains(d.Total.Reason, "103079215104") {
 		t.Errorf("free %+v, total %+v", d.Free, d.Total)
 	}
+	if d.Processes.State != Absent || d.Processes.Reason == "" {
+		t.Errorf("processes, which nothing lists: %+v", d.Processes)
+	}
 	if d.LinkWidth.State != Unsupported || d.MemoryBusy.State != Unsupported {
 		t.Errorf("what the driver has not: %+v, %+v", d.LinkWidth, d.MemoryBusy)
+	}
+}
+
+// Memory that the firmware set aside is not the system's: what is free of it
+// is free whatever the system has, and what may be mapped is held to that.
+func TestCarvedOut(t *testing.T) {
+	files := tree(strixHalo + "sys/class/drm/card1/device/mem_info_vram_total=103079215104\nsys/class/drm/card1/device/mem_info_gtt_total=68719476736")
+	inv := &Inventory{
+		Devices: amdgpuSource().Read(context.Background(), machine(files)).Devices,
+		Host:    Host{Total: known("host", int64(31)<<30), Usable: known("host", int64(20)<<30)},
+	}
+	settle(inv)
+	if d := inv.Devices[0]; d.Total.Value != (96+31)<<30 || d.Free.Value != (96+20)<<30-536870912 {
+		t.Errorf("total %+v, free %+v, want 96 GiB and what the system has", d.Total, d.Free)
 	}
 }
 
@@ -313,7 +344,7 @@ sys/devices/system/node/node1/cpulist=16-31
 		"wsl":       {h.WSL.Value, "2"},
 		"container": {h.Container.Value, "kubepods"},
 		"nodes":     {len(h.Nodes.Value), 2},
-		"node":      {h.Nodes.Value[0], Node{ID: 0, CPUs: "0-15", Total: 65808 << 10, Free: 1024 << 10}},
+		"node":      {h.Nodes.Value[0], Node{ID: 0, CPUs: "0-15", Total: known("sysfs", int64(65808<<10)), Free: known("sysfs", int64(1024<<10))}},
 	} {
 		if c[0] != c[1] {
 			t.Errorf("%s: %v, want %v", name, c[0], c[1])
@@ -349,7 +380,7 @@ func FuzzFiles(f *testing.F) {
 		limit, room := cgroupMemory(sys)
 		sizes := []Field[int64]{limit, room, hugePages(sys), memlock(sys)}
 		for _, n := range numaNodes(sys).Value {
-			sizes = append(sizes, Field[int64]{n.Total, Note{State: OK}})
+			sizes = append(sizes, n.Total, n.Free)
 		}
 		if q := cpuQuota(sys); q.Known() && q.Value <= 0 {
 			t.Errorf("quota %+v", q)

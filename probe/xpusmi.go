@@ -12,14 +12,12 @@ import (
 // xpuSMISource runs Intel's tool, whose output changed with version 2.
 func xpuSMISource() Source {
 	return Source{Name: "xpu-smi", Every: 2 * time.Second, Instead: func(found []Device) bool {
-		any := false
 		for _, d := range found {
-			if d.Vendor == "intel" && d.Kind != Shared && (!d.Total.Known() || !d.Free.Known()) {
+			if d.Vendor == "intel" && d.Kind != Shared && d.Excluded != isAsleep && (!d.Total.Known() || !d.Free.Known() && !d.Used.Known()) {
 				return true
 			}
-			any = any || d.Vendor == "intel"
 		}
-		return !any
+		return false
 	}, Read: readXPUSMI}
 }
 
@@ -36,12 +34,30 @@ func readXPUSMI(ctx context.Context, sys *System) Reading {
 		return absent("xpu-smi finds no device", "")
 	}
 	for i := range devices {
+		if !devices[i].Total.Known() { // the list of most versions has no sizes
+			out, err := sys.Run(ctx, Command{Name: "xpu-smi", Args: []string{"discovery", "-d", strconv.Itoa(devices[i].Index), "-j"}})
+			if err == nil {
+				devices[i].xpuDetails(out)
+			}
+		}
 		stats, err := sys.Run(ctx, Command{Name: "xpu-smi", Args: []string{"stats", "-d", strconv.Itoa(devices[i].Index), "-j"}})
 		if err == nil {
 			devices[i].xpuStats(stats)
 		}
 	}
 	return Reading{State: OK, Devices: devices}
+}
+
+// xpuDetails takes the memory of one device's discovery.
+func (d *Device) xpuDetails(out []byte) {
+	var v struct {
+		Memory quantity `json:"memory_physical_size_byte"`
+	}
+	if raw, ok := object(out); ok && json.Unmarshal(raw, &v) == nil {
+		if n, ok := v.Memory.bytes("B"); ok && n > 0 {
+			d.Total = known("xpu-smi", n)
+		}
+	}
 }
 
 // parseXPUDiscovery reads the list of devices, which is null or a sentence

@@ -131,7 +131,8 @@ func published(host string, port int) string {
 }
 
 // environment writes the variables: those of the command, and the caller's
-// secrets by their names.
+// secrets by their names. Compose leaves out a name whose variable is not set,
+// where an empty key would be one that no request has.
 func environment(line func(string, ...any), c *engine.Command, env map[string]string) {
 	secrets := c.Secrets
 	if c.Local == "" && c.Serve == nil {
@@ -145,7 +146,7 @@ func environment(line func(string, ...any), c *engine.Command, env map[string]st
 		line("      %s: %s", k, quoted(env[k]))
 	}
 	for _, k := range secrets {
-		line("      %s: \"${%s:-}\"", k, k)
+		line("      %s:", k)
 	}
 }
 

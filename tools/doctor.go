@@ -21,7 +21,7 @@ func (s *Surface) Doctor(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p := newProbe(ctx, s.opts, inv, nil, ProbeQuery{Detail: "full"})
+	p := ProbeQuery{Detail: "full"}.answer(ctx, s.opts, inv, nil)
 	var b strings.Builder
 	line := func(format string, args ...any) {
 		text := fmt.Sprintf(format, args...)

@@ -15,7 +15,8 @@ import (
 
 // ExplainQuery is the input of explain_memory.
 type ExplainQuery struct {
-	Log       string `json:"log" doc:"The engine's start-up output, from its first line to its failure or first request. At most 8 MiB." alias:"text,output,stderr,logs"`
+	Log       string `json:"log,omitempty" doc:"The engine's start-up output, from its first line to its failure or first request. At most 8 MiB." alias:"text,output,stderr,logs"`
+	Sidecar   string `json:"sidecar,omitempty" doc:"Instead of log: the id of a sidecar, whose log is read." alias:"sidecar_id,id"`
 	ModelArgs `brief:"true"`
 	LoadArgs  `brief:"true"`
 	Hardware  *Hardware `json:"hardware,omitempty" doc:"Where it ran; by default as the log says." alias:"gpu,gpus,device,devices,accelerator,vram,memory,gpu_name" brief:"true"`
@@ -24,12 +25,15 @@ type ExplainQuery struct {
 func explainMemory(opts Options) Tool {
 	return define(Tool{
 		Name: "explain_memory", Title: "Explain an engine's log", Toolset: PlanSet, Effect: Effect{Network: true},
-		Description: "Reads what an engine printed while it started: what it took of memory beside what plan_memory predicts for the settings in the log, and for a failure its cause, how much was missing and what to change. " +
-			"Give model when the log does not name it as the Hub does; other arguments replace what the log says.",
+		Description: "Reads what an engine printed while it started, or a sidecar's log: what it took of memory beside what plan_memory predicts for the settings in the log, and for a failure its cause, how much was missing and what to change. " +
+			"Give model when the log does not name it as the Hub does; other arguments, plan_memory's too, replace what the log says.",
 	}, func(ctx context.Context, q ExplainQuery) (*Explanation, error) { return q.explain(ctx, opts) })
 }
 
 func (q ExplainQuery) explain(ctx context.Context, opts Options) (*Explanation, error) {
+	if err := q.readSidecar(opts); err != nil {
+		return nil, err
+	}
 	r, err := enginelog.Parse(q.Log)
 	if err != nil {
 		return nil, err
@@ -60,6 +64,32 @@ func (q ExplainQuery) explain(ctx context.Context, opts Options) (*Explanation, 
 	}
 	out.compare(r, found, req, res)
 	return out, nil
+}
+
+// readSidecar takes log and model from a sidecar, when one is named.
+func (q *ExplainQuery) readSidecar(opts Options) error {
+	switch {
+	case q.Sidecar == "" && q.Log == "":
+		return model.Errorf(model.InvalidArgument, "log", "no log was given").WithHint("paste the engine's start-up log as log, or name a sidecar")
+	case q.Sidecar == "":
+		return nil
+	case q.Log != "":
+		return model.Errorf(model.InvalidArgument, "sidecar", "give log or sidecar, not both")
+	}
+	if err := opts.Sidecars.ready(); err != nil {
+		return err
+	}
+	st, err := opts.Sidecars.Manager.Get(q.Sidecar)
+	if err == nil {
+		q.Log, err = opts.Sidecars.Manager.LogText(q.Sidecar)
+	}
+	if err != nil {
+		return rename(err, "id", "sidecar")
+	}
+	if q.Model == "" && len(q.Config) == 0 {
+		q.Model = st.Model
+	}
+	return nil
 }
 
 // What a log may name: a repository in the Hub's cache, a repository itself, a

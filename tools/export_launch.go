@@ -44,7 +44,7 @@ func exportLaunch(opts Options) Tool {
 	return define(Tool{
 		Name: "export_launch", Title: "Export a launch command", Toolset: PlanSet, Effect: Effect{Network: true},
 		Description: "Writes the command or configuration that makes an engine allocate what plan_memory planned: argv, a quoted shell line, an Ollama Modelfile, JSON or a compose file. " +
-			"Every option that changes memory is written out, so that the engine's own defaults do not take its place. It starts nothing.",
+			"Every option that changes memory is written out, so that the engine's own defaults do not take its place. It starts nothing. plan_memory's other arguments are taken too.",
 	}, func(ctx context.Context, q LaunchQuery) (*LaunchCommand, error) {
 		found, req, err := planned(ctx, q.ModelArgs, q.LoadArgs, q.Hardware, opts)
 		if err != nil {

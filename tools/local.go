@@ -25,7 +25,7 @@ func localHardware(ctx context.Context, machine *probe.Sampler, empty bool) (eng
 	var hw engine.Hardware
 	for i := range inv.Devices {
 		if d := &inv.Devices[i]; d.Excluded == "" && d.Total.Known() {
-			hw.Devices = append(hw.Devices, plannedDevice(d, empty))
+			hw.Devices = append(hw.Devices, plannedDevice(d, &inv.Host, empty))
 		}
 	}
 	hw.Host = plannedHost(&inv.Host, empty)
@@ -58,6 +58,9 @@ func localNotes(ctx context.Context, machine *probe.Sampler) []string {
 		case !d.Free.Known():
 			used++
 			out = append(out, fmt.Sprintf("%s does not say what is free: planned as empty", d.Name.Or(d.ID)))
+		case d.Free.State == probe.Stale:
+			used++
+			out = append(out, fmt.Sprintf("%s: what is free is the last value known (%s)", d.Name.Or(d.ID), d.Free.Reason))
 		default:
 			used++
 		}
@@ -74,10 +77,20 @@ func localNotes(ctx context.Context, machine *probe.Sampler) []string {
 	return out
 }
 
+// thisMachine samples the machine that the program runs on.
+func thisMachine() *probe.Sampler {
+	sys := probe.Local()
+	sys.GPULimit = func(chip string, total int64) int64 { return int64(hardware.AppleLimit(chip, engine.Bytes(total))) }
+	return probe.NewSampler(probe.New(sys))
+}
+
 // plannedDevice is a device with its rates from the catalogue, which engines'
-// rules were held against; the driver's own where it is not listed.
-func plannedDevice(d *probe.Device, empty bool) engine.Device {
+// rules were held against; the driver's own where it is not listed. Of unified
+// memory Free is the system's, as engines' shares of it are taken from that,
+// and Usable the device's part.
+func plannedDevice(d *probe.Device, h *probe.Host, empty bool) engine.Device {
 	total := max(0, d.Total.Value-d.Reserved.Or(0))
+	limit := min(total, d.Limit.Or(total))
 	out := engine.Device{
 		Name: d.Name.Or(d.ID), Vendor: d.Vendor, Kind: engine.MemoryKind(d.Kind), Arch: d.Capability.Or(""), Bandwidth: d.Bandwidth.Or(0),
 	}
@@ -87,17 +100,23 @@ func plannedDevice(d *probe.Device, empty bool) engine.Device {
 		if out.Arch == "" {
 			out.Arch = c.Arch
 		}
-		if d.Kind == probe.Dedicated && !d.Reserved.Known() { // what the driver keeps is not told
+		switch { // what the driver keeps is not told
+		case d.Reserved.Known():
+		case d.Kind == probe.Dedicated:
 			total = min(total, int64(c.Total))
+			limit = min(limit, total)
+		case d.Vendor == "nvidia" && a.Total > 0:
+			limit = min(limit, int64(float64(total)*float64(a.Usable)/float64(a.Total)))
 		}
 	}
-	out.Total = engine.Bytes(total)
-	limit := min(total, d.Limit.Or(total))
 	free := min(d.Free.Or(limit), total)
 	if empty {
-		free = limit
+		free = total
 	}
-	out.Free, out.Usable = engine.Bytes(free), engine.Bytes(min(free, limit))
+	out.Total, out.Free, out.Usable = engine.Bytes(total), engine.Bytes(free), engine.Bytes(min(free, limit))
+	if d.Kind == probe.Unified && !empty {
+		out.Free = engine.Bytes(min(max(free, h.Usable.Or(0)), total))
+	}
 	return out
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"hwledger/calc/hardware"
 	"hwledger/probe"
 )
 
@@ -71,6 +72,36 @@ func TestPlanLocal(t *testing.T) {
 		if r, _ := callTool[map[string]any](t, opts, tool, args); r.Failed {
 			t.Errorf("%s: %s", tool, r.Text)
 		}
+	}
+}
+
+// A Mac as it is measured, when nothing uses it, is the Mac of the catalogue;
+// in use, an engine's part beside the GPU comes out of the system's memory.
+func TestPlanLocalUnified(t *testing.T) {
+	const gib = int64(1) << 30
+	d := probe.Device{ID: "apple:0", Vendor: "apple", Kind: probe.Unified, Name: field("Apple M4 Max"), Total: field(64 * gib),
+		Limit: field(int64(hardware.AppleLimit("Apple M4 Max", 64<<30))), Used: field(2 * gib), Free: field(30 * gib)}
+	host := probe.Host{Total: field(64 * gib), Usable: field(40 * gib)}
+	hw, err := hardware.Parse("M4 Max 64GB")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := hw.Devices[0]
+	if got := plannedDevice(&d, &host, true); got.Total != listed.Total || got.Free != listed.Free || got.Usable != listed.Usable || got.Bandwidth != listed.Bandwidth {
+		t.Errorf("empty: %+v, listed: %+v", got, listed)
+	}
+	if got := plannedDevice(&d, &host, false); got.Free != 40<<30 || got.Usable != 30<<30 {
+		t.Errorf("in use: %+v", got)
+	}
+	d = rtx4090(24 << 30)
+	d.Reserved = probe.Field[int64]{}
+	if got := plannedDevice(&d, &host, true); got.Free != 25383256719 || got.Usable != got.Free { // CUDA's total
+
+		t.Errorf("of a card that does not say what its driver keeps: %+v", got)
+	}
+	spark := probe.Device{ID: "GPU-1", Vendor: "nvidia", Kind: probe.Unified, Name: field("NVIDIA GB10"), Total: field(int64(127600748 << 10)), Free: field(int64(118566368 << 10))}
+	if got := plannedDevice(&spark, &host, true); got.Free != 127600748<<10 || got.Usable >= got.Free*96/100 || got.Usable < got.Free*94/100 {
+		t.Errorf("a DGX Spark, of which vLLM takes 95 %%: %+v", got)
 	}
 }
 

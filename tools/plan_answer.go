@@ -27,13 +27,14 @@ type Plan struct {
 	Suggestions []SuggestionInfo `json:"suggestions"`
 	Notes       []string         `json:"notes,omitempty"`
 
-	image []byte
+	// What it was made from: the picture and the planner need more of it.
+	found *lookup.Result
+	from  *calc.Result
+	// picture is a PNG, nil when none was asked for.
+	picture []byte
 	// live is set for a plan on what is free on this machine now.
 	live bool
 }
-
-// Picture is a PNG image of the plan, nil when none was asked for.
-func (p *Plan) Picture() []byte { return p.image }
 
 // PlannedModel is the model that was planned for.
 type PlannedModel struct {
@@ -152,6 +153,7 @@ func newPlan(found *lookup.Result, r *calc.Result, detail string) *Plan {
 		Devices:     make([]DeviceUse, len(r.Devices)),
 		Suggestions: make([]SuggestionInfo, len(r.Suggestions)),
 		Notes:       append(slices.Clip(r.Notes), beside(found)...),
+		found:       found, from: r,
 	}
 	if m.Role == model.RolePipeline {
 		p.Engine.ContextTokens = 0

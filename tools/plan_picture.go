@@ -2,86 +2,66 @@ package tools
 
 import (
 	"fmt"
-	"strings"
 
+	"hwledger/calc"
 	"hwledger/calc/engine"
 	"hwledger/internal/picture"
 )
 
-// tones are how verdicts are coloured.
-var tones = map[string]picture.Tone{"fits": picture.Good, "tight": picture.Warning, "does_not_fit": picture.Bad}
+// SVG draws the plan as an SVG document.
+func (p *Plan) SVG() []byte { return picture.SVG(p.drawing()) }
 
-// Chart is the plan as it is drawn.
-func (p *Plan) Chart() *picture.Chart {
-	verdict, _, _ := strings.Cut(verdicts[p.Verdict], ":")
-	c := &picture.Chart{
-		Title: p.Model.Reference, Verdict: verdict, Tone: tones[p.Verdict],
-		Subtitle: fmt.Sprintf("%s, %s", p.engineName(), p.need()),
+// PNG draws the plan as a picture of pixels.
+func (p *Plan) PNG() ([]byte, error) { return picture.PNG(p.drawing()) }
+
+// drawing says what of the plan is drawn, in words where there are words.
+func (p *Plan) drawing() *picture.Plan {
+	d := &picture.Plan{
+		Title: p.Model.Reference, Verdict: p.Verdict, Need: sentence(p.need()),
+		Says: map[string]string{"fits": "Fits", "tight": "Tight", "does_not_fit": "Does not fit", "unknown": "Size only"}[p.Verdict],
 	}
+	d.Subtitle = p.engineName()
 	if p.Engine.ContextTokens > 0 {
-		c.Subtitle = fmt.Sprintf("%s, %s tokens × %s: %s", p.engineName(), number(p.Engine.ContextTokens), plural(int(p.Engine.Sequences), "sequence", "sequences"), engine.Bytes(p.Totals.Required))
+		d.Subtitle += fmt.Sprintf(" · %s tokens × %s", number(p.Engine.ContextTokens), plural(int(p.Engine.Sequences), "sequence", "sequences"))
+	}
+	for _, part := range p.Totals.Parts() {
+		d.Parts = append(d.Parts, picture.Part{Name: part.Name, Size: engine.Bytes(part.Bytes).String(), Bytes: part.Bytes})
+	}
+	if p.Totals.Low != p.Totals.High {
+		d.Range = fmt.Sprintf("range %s to %s", engine.Bytes(p.Totals.Low), engine.Bytes(p.Totals.High))
 	}
 	for i := 0; i < len(p.Devices); {
 		n := 1
 		for i+n < len(p.Devices) && p.Devices[i+n].Sizes == p.Devices[i].Sizes && p.Devices[i+n].Name == p.Devices[i].Name {
 			n++
 		}
-		b := p.Devices[i].bar("device", n)
-		b.Low, b.High = p.ends(i)
-		c.Bars = append(c.Bars, b)
+		d.Devices = append(d.Devices, p.bar(&p.Devices[i], &p.from.Devices[i], n))
 		i += n
 	}
 	if p.Host != nil && p.Host.Required > 0 {
-		c.Bars = append(c.Bars, p.Host.bar("system memory", 1))
+		d.Devices = append(d.Devices, p.bar(p.Host, p.from.Host, 1))
 	}
-	if len(c.Bars) == 0 {
-		all := DeviceUse{Sizes: p.Totals.Sizes}
-		b := all.bar("all together", 1)
-		b.Low, b.High = p.Totals.Low, p.Totals.High
-		c.Bars = append(c.Bars, b)
+	for _, l := range layerUse(p.found, p.from) {
+		d.Layers = append(d.Layers, picture.Layer{Weights: l.Weights, Cache: l.Cache})
 	}
-	for i, part := range p.Totals.Parts() {
-		if part.Bytes > 0 {
-			c.Legend = append(c.Legend, picture.Part{Kind: picture.Kind(i), Label: part.Name + " " + engine.Bytes(part.Bytes).String(), Bytes: part.Bytes})
-		}
-	}
-	return c
+	return d
 }
 
-// ends is the range of what the terms on a device come to. It needs the terms.
-func (p *Plan) ends(device int) (low, high int64) {
-	low = p.Devices[device].Required
-	high = low
-	for i := range p.Terms {
-		t := &p.Terms[i]
-		for _, on := range t.On {
-			if on == device && t.High > t.Low {
-				low -= t.Bytes - t.Low
-				high += t.High - t.Bytes
-			}
-		}
-	}
-	return low, high
-}
-
-// bar draws n devices that take the same.
-func (d *DeviceUse) bar(name string, n int) picture.Bar {
-	if d.Name != "" {
-		name = d.Name
+// bar is n equal devices; of has the range of each.
+func (p *Plan) bar(u *DeviceUse, of *calc.DeviceUse, n int) picture.Device {
+	d := picture.Device{Name: u.Name, Size: engine.Bytes(u.Required).String(), Low: int64(of.Low), High: int64(of.High)}
+	if d.Name == "" {
+		d.Name = "device"
 	}
 	if n > 1 {
-		name = fmt.Sprintf("%d × %s, each", n, name)
+		d.Name, d.Size = fmt.Sprintf("%d × %s", n, d.Name), d.Size+" each"
 	}
-	b := picture.Bar{Label: name, Value: engine.Bytes(d.Required).String(), Low: d.Required, High: d.Required}
-	if d.Total != nil {
-		b.Total = *d.Total
+	for _, part := range u.Parts() {
+		d.Parts = append(d.Parts, part.Bytes)
 	}
-	if d.Usable != nil {
-		b.Limit = *d.Usable + d.Outside
-		b.Value += " of " + engine.Bytes(b.Limit).String()
+	if u.Usable != nil {
+		// What lies outside the budget does not count against it.
+		d.Limit, d.LimitText = *u.Usable+u.Outside, engine.Bytes(*u.Usable).String()+" usable"
 	}
-	for i, part := range d.Parts() {
-		b.Parts = append(b.Parts, picture.Part{Kind: picture.Kind(i), Label: part.Name, Bytes: part.Bytes})
-	}
-	return b
+	return d
 }

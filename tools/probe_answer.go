@@ -54,7 +54,7 @@ func probedHost(h *probe.Host, full bool) ProbedHost {
 		Container: value(h.Container), WSL: value(h.WSL), Disks: []ProbedDisk{}, Fields: fieldNotes(h.Notes(), full),
 	}
 	for _, n := range h.Nodes.Or(nil) {
-		out.Nodes = append(out.Nodes, ProbedNode(n))
+		out.Nodes = append(out.Nodes, ProbedNode{ID: n.ID, CPUs: n.CPUs, Total: value(n.Total), Free: value(n.Free)})
 	}
 	for _, d := range h.Disks {
 		out.Disks = append(out.Disks, ProbedDisk{Role: d.Role, Path: d.Path, FileSystem: value(d.FileSystem), Remote: value(d.Remote), Total: value(d.Total), Free: value(d.Free)})

@@ -120,8 +120,8 @@ type ProbedHost struct {
 type ProbedNode struct {
 	ID    int64  `json:"id"`
 	CPUs  string `json:"cpus"`
-	Total int64  `json:"total_bytes"`
-	Free  int64  `json:"free_bytes"`
+	Total *int64 `json:"total_bytes,omitempty"`
+	Free  *int64 `json:"free_bytes,omitempty"`
 }
 
 // ProbedDisk is the file system of a folder that models are kept in.
@@ -178,19 +178,31 @@ func probeHardware(opts Options) Tool {
 			if err != nil {
 				return nil, err
 			}
-			return newProbe(ctx, opts, inv, nil, q), nil
+			return q.answer(ctx, opts, inv, nil), nil
 		}
 		inv, w, err := opts.Machine.Watch(ctx, time.Duration(q.Seconds)*time.Second)
 		if err != nil {
 			return nil, err
 		}
-		return newProbe(ctx, opts, inv, w, q), nil
+		return q.answer(ctx, opts, inv, w), nil
 	})
 }
 
-// newProbe is the answer for an inventory, and for what was seen in w.
-func newProbe(ctx context.Context, opts Options, inv *probe.Inventory, w *probe.Window, q ProbeQuery) *HardwareProbe {
+// answer is the answer for an inventory and for what was seen in w. In full it
+// asks the engines that are installed too.
+func (q ProbeQuery) answer(ctx context.Context, opts Options, inv *probe.Inventory, w *probe.Window) *HardwareProbe {
 	full := q.Detail == "full"
+	out := newProbe(inv, w, full)
+	if full {
+		for _, v := range opts.Machine.Engines(ctx) {
+			out.Host.Engines = append(out.Host.Engines, engineView(&v, inv))
+		}
+	}
+	return out
+}
+
+// newProbe describes an inventory, and what was seen in w unless it is nil.
+func newProbe(inv *probe.Inventory, w *probe.Window, full bool) *HardwareProbe {
 	out := &HardwareProbe{Devices: []ProbedDevice{}, Sources: []ProbeSource{}, Host: probedHost(&inv.Host, full)}
 	for i := range inv.Devices {
 		d := probedDevice(&inv.Devices[i], full)
@@ -208,11 +220,6 @@ func newProbe(ctx context.Context, opts Options, inv *probe.Inventory, w *probe.
 	for _, s := range inv.Sources {
 		if full || s.State != probe.Absent || s.Hint != "" {
 			out.Sources = append(out.Sources, ProbeSource{Name: s.Name, State: string(s.State), Reason: s.Reason, Hint: s.Hint, TookMS: ms(s.Took)})
-		}
-	}
-	if full {
-		for _, v := range opts.Machine.Engines(ctx) {
-			out.Host.Engines = append(out.Host.Engines, engineView(&v, inv))
 		}
 	}
 	return out

@@ -18,11 +18,22 @@ func withProgress(ctx context.Context, req mcp.CallToolRequest) context.Context 
 		return ctx
 	}
 	p := &progress{token: req.Params.Meta.ProgressToken}
-	return lookup.WithProgress(ctx, func(done, total int64, what string) {
+	send := func(done, total int64, what string) {
 		if params := p.step(done, total, what); params != nil {
 			_ = srv.SendNotificationToClient(ctx, "notifications/progress", params) // a client that does not listen loses nothing
 		}
-	})
+	}
+	return context.WithValue(lookup.WithProgress(ctx, send), tellKey{}, send)
+}
+
+type tellKey struct{}
+
+// tellProgress tells the client of the call how far it is, when it asked for
+// that: done of total steps, 0 when the total is not known.
+func tellProgress(ctx context.Context, done, total int64, what string) {
+	if send, ok := ctx.Value(tellKey{}).(func(done, total int64, what string)); ok {
+		send(done, total, what)
+	}
 }
 
 // progress makes one rising count of the steps of several lookups, which

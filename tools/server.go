@@ -9,26 +9,25 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
-	"hwledger/internal/planner"
 	"hwledger/internal/protocol"
 )
 
 // Server returns an MCP server that offers the surface.
 func (s *Surface) Server() (*server.MCPServer, error) {
-	srv, _ := protocol.NewServer("hwledger", s.opts.Version,
+	subs := newSubscriptions(s.opts.Log)
+	options := []server.ServerOption{
 		server.WithTitle("hwLedger"),
 		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
 		server.WithInstructions(s.Instructions()),
 		server.WithToolCapabilities(false),
+		server.WithResourceCapabilities(s.offersHardware(), false), // which is what changes
 		server.WithPromptCapabilities(false),
 		server.WithCompletions(),
 		server.WithPromptCompletionProvider(completions{}),
 		server.WithResourceCompletionProvider(completions{}),
-		server.WithExtensions(map[string]any{planner.Extension: map[string]any{"mimeTypes": []string{planner.MIME}}}),
-	)
-	if _, err := s.Tool("plan_memory"); err == nil {
-		srv.AddResource(app(), readApp)
+		server.WithExtensions(s.extensions()),
 	}
+	srv := protocol.NewServer("hwledger", s.opts.Version, subs.hooks(), options...)
 	defs, err := s.Definitions()
 	if err != nil {
 		return nil, err
@@ -38,24 +37,13 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		offered[i] = server.ServerTool{Tool: d, Handler: s.handle}
 	}
 	srv.AddTools(offered...)
+	s.addPlanner(srv)
+	s.addResources(srv, subs)
+	s.addLedgerResources(srv)
+	s.addSidecarResources(srv)
 	s.addModelResources(srv)
 	s.addPrompts(srv)
 	return srv, nil
-}
-
-// app is the planner as a resource that hosts of MCP Apps show in a frame.
-func app() mcp.Resource {
-	return mcp.NewResource(planner.URI, "planner", mcp.WithResourceTitle("Planner"), mcp.WithMIMEType(planner.MIME),
-		mcp.WithResourceDescription("Shows a plan and plans again as context, sequences, quantization or hardware change."))
-}
-
-// readApp returns the page. It loads nothing from elsewhere: its policy names
-// no domain.
-func readApp(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-	return []mcp.ResourceContents{mcp.TextResourceContents{
-		URI: planner.URI, MIMEType: planner.MIME, Text: planner.Page(),
-		Meta: map[string]any{"ui": map[string]any{"csp": map[string]any{}, "prefersBorder": true}},
-	}}, nil
 }
 
 // Definitions returns the tools as tools/list shows them.
@@ -80,17 +68,23 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		}
 		args = raw
 	}
-	ctx = withProgress(ctx, req)
-	r := s.Call(ctx, req.Params.Name, args)
-	content := []mcp.Content{mcp.NewTextContent(r.Text)}
-	if p, ok := r.Answer.(Pictured); ok && len(p.Picture()) > 0 {
-		content = append(content, mcp.NewImageContent(base64.StdEncoding.EncodeToString(p.Picture()), "image/png"))
+	ctx = withClient(withProgress(ctx, req), req)
+	r := s.watched(ctx, req, func(ctx context.Context) *Result { return s.Call(ctx, req.Params.Name, args) })
+	if r.question != nil {
+		return r.question.ask(), nil
 	}
-	return &mcp.CallToolResult{
-		Content:           content,
+	answer := &mcp.CallToolResult{
+		Content:           []mcp.Content{mcp.NewTextContent(r.Text)},
 		StructuredContent: r.Structured,
 		IsError:           r.Failed,
-	}, nil
+	}
+	if r.Picture != nil {
+		answer.Content = append(answer.Content, mcp.NewImageContent(base64.StdEncoding.EncodeToString(r.Picture), "image/png"))
+	}
+	if r.Meta != nil {
+		answer.Meta = &mcp.Meta{AdditionalFields: r.Meta}
+	}
+	return answer, nil
 }
 
 // definition is the tool as tools/list shows it.
@@ -99,28 +93,24 @@ func (t *Tool) definition() (mcp.Tool, error) {
 	if err != nil {
 		return mcp.Tool{}, err
 	}
-	out, err := json.Marshal(t.Out)
+	out, err := json.Marshal(t.Out.Gist())
 	if err != nil {
 		return mcp.Tool{}, err
 	}
 	readOnly := !t.Effect.Writes
-	repeatable := readOnly || t.Effect.Repeatable
-	var meta *mcp.Meta
-	if t.App != "" {
-		meta = &mcp.Meta{AdditionalFields: map[string]any{"ui": map[string]any{"resourceUri": t.App}}}
+	hints := mcp.ToolAnnotation{ReadOnlyHint: &readOnly, OpenWorldHint: &t.Effect.Network}
+	if !readOnly { // of tools that only read these say nothing
+		hints.DestructiveHint, hints.IdempotentHint = &t.Effect.Destructive, &t.Effect.Repeatable
 	}
-	return mcp.Tool{
-		Meta: meta,
+	def := mcp.Tool{
 		Name: t.Name, Title: t.Title, Description: t.Description,
 		RawInputSchema: in, RawOutputSchema: out,
-		Annotations: mcp.ToolAnnotation{
-			Title:           t.Title,
-			ReadOnlyHint:    &readOnly,
-			DestructiveHint: &t.Effect.Destructive,
-			IdempotentHint:  &repeatable,
-			OpenWorldHint:   &t.Effect.Network,
-		},
-	}, nil
+		Annotations: hints,
+	}
+	if t.App != "" {
+		def.Meta = &mcp.Meta{AdditionalFields: map[string]any{"ui": map[string]any{"resourceUri": t.App}}}
+	}
+	return def, nil
 }
 
 // Instructions tell a client how the tools that are offered go together.
@@ -128,7 +118,9 @@ func (s *Surface) Instructions() string {
 	steps := map[Toolset]string{
 		ModelSet:    "search_models finds models by name and by what they must be or fit on; lookup_model says what one is and whether its name is known.",
 		PlanSet:     "plan_memory answers \"will it fit\": give model and hardware, and engine, context_tokens and sequences when they are known; it lists what it assumed for the rest. find_fit turns the question round, compare_plans sets alternatives side by side, export_launch writes the command, and explain_memory reads the log of a start or of its failure.",
+		SidecarSet:  "list_sidecars and get_sidecar show engines that were launched here, with predicted beside measured memory; where launch_sidecar is offered it starts one when its plan fits what is free, call_sidecar asks it, stop_sidecar ends it.",
 		HardwareSet: "probe_hardware says what this machine has and what is free on it, which plan_memory plans against with hardware \"local\"; lookup_hardware lists accelerators by name and their memory.",
+		LedgerSet:   "query_ledger and report_usage say what was predicted, measured and spent; record_event adds to it.",
 	}
 	var b strings.Builder
 	b.WriteString("hwLedger computes the memory that a language model needs under an inference engine, exactly where the engine's rules allow it. ")

@@ -23,12 +23,21 @@ type Options struct {
 	Tools []string
 	// ReadOnly leaves out tools that change anything.
 	ReadOnly bool
+	// AllowLaunch offers the sidecar tools that change something; Sidecars is
+	// what they work with.
+	AllowLaunch bool
+	Sidecars    *Sidecars
 	// Offline forbids the network to all tools.
 	Offline bool
+	// Ledger opens the ledger on first use; the tools for it say that there is
+	// none when it is nil.
+	Ledger  func(context.Context) (Ledger, error)
 	Version string
 	// Machine samples this machine's hardware; the real one when it is nil.
 	// Nothing is read before a tool asks.
 	Machine *probe.Sampler
+	// Watchers hear of every call of a client.
+	Watchers []Watcher
 	// Log takes diagnostics; they are dropped when it is nil.
 	Log *slog.Logger
 }
@@ -47,7 +56,7 @@ func New(opts Options) (*Surface, error) {
 		opts.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	if opts.Machine == nil {
-		opts.Machine = probe.NewSampler(probe.New(probe.Local()))
+		opts.Machine = thisMachine()
 	}
 	s := &Surface{opts: opts, recent: newRecent()}
 	var known, names []string
@@ -60,7 +69,8 @@ func New(opts Options) (*Surface, error) {
 		if len(opts.Tools) > 0 && !slices.Contains(opts.Tools, t.Name) {
 			continue
 		}
-		if len(opts.Toolsets) > 0 && !slices.Contains(opts.Toolsets, string(t.Toolset)) || opts.ReadOnly && t.Effect.Writes {
+		unwanted := len(opts.Toolsets) > 0 && !slices.Contains(opts.Toolsets, string(t.Toolset))
+		if unwanted || (opts.ReadOnly || t.Toolset == SidecarSet && !opts.AllowLaunch) && t.Effect.Writes {
 			continue
 		}
 		s.tools = append(s.tools, t)
@@ -121,6 +131,12 @@ func (s *Surface) Call(ctx context.Context, name string, args json.RawMessage) (
 	out, err := t.call(context.WithValue(ctx, recentKey{}, s.recent), args)
 	if err == nil {
 		r = &Result{Answer: out, Text: out.Text()}
+		if a, ok := out.(interface{ meta() map[string]any }); ok {
+			r.Meta = a.meta()
+		}
+		if p, ok := out.(*Plan); ok {
+			r.Picture = p.picture
+		}
 		if r.Structured, err = json.Marshal(out); err == nil {
 			if lasting(out) {
 				keep(s.recent, s.recent.answers, key, r)

@@ -61,6 +61,14 @@ func (c *Command) Unbounded(seqs, tokens int64) {
 	c.Notes = append(c.Notes, fmt.Sprintf("no option bounds a request's tokens: %d × %d were planned, longer requests take more", seqs, tokens))
 }
 
+// Queued notes that a server is told to run fewer sequences at once than were
+// planned; most is what option allows, 0 for no bound.
+func (c *Command) Queued(option string, seqs, most int64) {
+	if most > 0 && seqs > most {
+		c.Notes = append(c.Notes, fmt.Sprintf("%s lets %d sequences run at once; %d were planned, and the others wait", option, most, seqs))
+	}
+}
+
 // LocalPath returns what an engine loads when that is a path of this machine,
 // else "". Paths begin with a slash, a dot or a tilde, as references to models
 // do; a bare name is that of a repository.

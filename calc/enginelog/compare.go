@@ -25,7 +25,7 @@ type Difference struct {
 // a percent and what two decimals of a GiB, or of a MiB, round away: small
 // tables are left out of formulas, and allocators round.
 func (d *Difference) Within() bool {
-	slack := max(d.Actual/200, min(engine.GiB/200, d.Actual/50), engine.MiB/200)
+	slack := max(d.Actual/200, min(engine.GiB/200, d.Actual/50), engine.MiB/200+1)
 	return d.Known && d.Actual >= d.Low-slack && d.Actual <= d.High+slack
 }
 

@@ -161,6 +161,16 @@ func usable(vendor string, kind engine.MemoryKind, total engine.Bytes) (engine.B
 	return total, Estimated
 }
 
+// AppleLimit estimates what the GPU of an Apple chip ("Apple M4 Max") may have
+// of total bytes, where no limit was set.
+func AppleLimit(chip string, total engine.Bytes) engine.Bytes {
+	if n, ok := appleUsable(chip, total); ok {
+		return n
+	}
+	n, _ := usable("apple", engine.Unified, total)
+	return n
+}
+
 // appleUsable returns what Metal recommends on chips that came with macOS 15
 // or later: 0.74 of memory up to 24 GB, 0.78 up to 48 (24.96 GiB of 32, 37.44
 // of 48), 0.81 up to 96 (51.84 of 64), 0.84 of 128 (107.52); all but 48 GiB

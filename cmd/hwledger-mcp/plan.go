@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,11 +24,12 @@ func plan(e *env, args []string) int {
 	if err := a.parse(args); err != nil {
 		return misuse(e, "plan: %v", err)
 	}
-	if err := planArguments(&a); err != nil {
-		return misuse(e, "plan: %v", err)
+	output, _ := a.values["output"].(string)
+	delete(a.values, "output")
+	if kind := filepath.Ext(output); output != "" && kind != ".svg" && kind != ".png" {
+		return misuse(e, "plan: --output draws a picture.svg or picture.png, not %q", output)
 	}
-	draw, err := pictureFile(&a)
-	if err != nil {
+	if err := planArguments(&a); err != nil {
 		return misuse(e, "plan: %v", err)
 	}
 	raw, err := a.json()
@@ -38,8 +38,8 @@ func plan(e *env, args []string) int {
 	}
 	r := s.Call(e.ctx, planTool, raw)
 	p, _ := r.Answer.(*tools.Plan)
-	if draw != "" && p != nil {
-		if err := writePicture(draw, p); err != nil {
+	if output != "" && p != nil {
+		if err := savePicture(output, p); err != nil {
 			fmt.Fprintf(e.stderr, "hwledger-mcp: %v\n", err)
 			return exitError
 		}
@@ -92,41 +92,23 @@ func planArguments(a *arguments) error {
 	return nil
 }
 
-// pictureFile takes the name of a picture's file out of the arguments, where
-// the tool only has a switch; "" for none.
-func pictureFile(a *arguments) (string, error) {
-	v, given := a.values["picture"]
-	if !given {
-		return "", nil
-	}
-	delete(a.values, "picture")
-	file, _ := v.(string)
-	if ext := filepath.Ext(file); ext != ".png" && ext != ".svg" {
-		return "", errors.New("a picture goes into a file: --picture=plan.png or --picture=plan.svg")
-	}
-	return file, nil
-}
-
-// writePicture draws a plan into a file, in the form that its name ends with.
-func writePicture(file string, p *tools.Plan) error {
-	image, err := p.Chart().SVG(), error(nil)
+// savePicture draws the plan into a file, in the format that its name says.
+func savePicture(file string, p *tools.Plan) error {
+	drawn := p.SVG()
 	if filepath.Ext(file) == ".png" {
-		image, err = p.Chart().PNG()
+		var err error
+		if drawn, err = p.PNG(); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = os.WriteFile(file, image, 0o644)
-	}
-	if err != nil {
-		return fmt.Errorf("drawing the plan: %w", err)
-	}
-	return nil
+	return os.WriteFile(file, drawn, 0o644)
 }
 
 func planHelp(e *env) {
 	fmt.Fprint(e.stdout, `
   --json              print the answer's JSON object
+  --output FILE       draw the plan into FILE.svg or FILE.png
   --fail-unless-fits  exit with 3 unless the verdict is "fits"
-  --picture=FILE      draw the plan into FILE.png or FILE.svg
 
   hwledger-mcp plan Qwen/Qwen3-8B --hardware "RTX 4090" --context-tokens 32768
   hwledger-mcp plan ./model.gguf hardware="M3 Max 64GB" gpu_layers=20

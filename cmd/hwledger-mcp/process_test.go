@@ -83,9 +83,9 @@ func start(t testing.TB) *session {
 }
 
 // startWith starts a server in an environment, this process's own when nil.
-func startWith(t testing.TB, env []string) *session {
+func startWith(t testing.TB, env []string, args ...string) *session {
 	t.Helper()
-	return startCommand(t, program(t, "serve"), env)
+	return startCommand(t, program(t, append([]string{"serve"}, args...)...), env)
 }
 
 func startCommand(t testing.TB, cmd *exec.Cmd, env []string) *session {
@@ -254,7 +254,7 @@ func TestStatelessSession(t *testing.T) {
 // Limits that the program keeps to.
 const (
 	mostSize     = 25 << 20 // of the stripped binary
-	mostResident = 20 << 20 // after answering calls
+	mostResident = 24 << 20 // after answering calls; about 15 of it are pages of the program's file, which processes share
 )
 
 func TestSize(t *testing.T) {

@@ -13,20 +13,22 @@ import (
 // fixtures are the suite's tools, resources and prompts.
 type fixtures struct {
 	srv  *server.MCPServer
-	subs *protocol.Subscriptions
+	subs protocol.Subscriptions
 	seal protocol.Sealer
 }
 
 func newServer() *server.MCPServer {
 	f := &fixtures{}
-	f.srv, f.subs = protocol.NewServer("hwledger-conformance", "1",
+	f.srv = protocol.NewServer("hwledger-conformance", "1", f.subs.Hooks(),
 		server.WithToolCapabilities(true),
+		server.WithResourceCapabilities(true, false),
 		server.WithPromptCapabilities(true),
 		server.WithLogging(),
 		server.WithCompletions(),
 		server.WithPromptCompletionProvider(completions{}),
 		server.WithInputSchemaValidation(),
 	)
+	f.subs.Serve(f.srv)
 	f.addContent()
 	f.addSignals()
 	f.addAsking()

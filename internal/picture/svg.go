@@ -1,32 +1,48 @@
 package picture
 
 import (
+	"bytes"
+	"encoding/xml"
 	"fmt"
-	"html"
-	"strings"
+	"image/color"
 )
 
-// SVG draws the chart as an SVG document.
-func (c *Chart) SVG() []byte {
-	v := &vector{}
-	fmt.Fprintf(&v.b, `<svg xmlns="http://www.w3.org/2000/svg" width="%g" height="%g" viewBox="0 0 %[1]g %[2]g" role="img" font-family="system-ui, sans-serif">`, width, c.height())
-	fmt.Fprintf(&v.b, "<title>%s: %s</title>", html.EscapeString(c.Title), html.EscapeString(c.Verdict))
-	c.draw(v)
-	v.b.WriteString("</svg>\n")
-	return []byte(v.b.String())
-}
-
-// vector is a canvas of SVG elements.
-type vector struct{ b strings.Builder }
-
-func (v *vector) rect(x, y, w, h float64, c colour) {
-	fmt.Fprintf(&v.b, `<rect x="%.5g" y="%.5g" width="%.5g" height="%.5g" fill="%s"/>`, x, y, w, h, c.hex())
-}
-
-func (v *vector) write(x, y float64, s size, c colour, anchor int, text string) {
-	where := "start"
-	if anchor > 0 {
-		where = "end"
+// SVG draws the plan as an SVG document.
+func SVG(p *Plan) []byte {
+	s := layout(p)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%g" height="%g" viewBox="0 0 %g %g" font-family="Go, Helvetica, Arial, sans-serif" role="img"><title>`, s.width, s.height, s.width, s.height)
+	escape(&b, p.Title+": "+p.Need)
+	b.WriteString("</title>\n")
+	for i := range s.items {
+		it := &s.items[i]
+		if it.text == "" {
+			fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f"%s/>`+"\n", it.x, it.y, it.w, it.h, paint(it.fill))
+			continue
+		}
+		fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" font-size="%g"%s`, it.x, it.y, it.size, paint(it.fill))
+		if it.bold {
+			b.WriteString(` font-weight="bold"`)
+		}
+		if it.end {
+			b.WriteString(` text-anchor="end"`)
+		}
+		b.WriteByte('>')
+		escape(&b, it.text)
+		b.WriteString("</text>\n")
 	}
-	fmt.Fprintf(&v.b, `<text x="%.5g" y="%.5g" font-size="%g" fill="%s" text-anchor="%s">%s</text>`, x, y, pixels[s], c.hex(), where, html.EscapeString(text))
+	b.WriteString("</svg>\n")
+	return b.Bytes()
+}
+
+func escape(b *bytes.Buffer, s string) {
+	_ = xml.EscapeText(b, []byte(s)) // a buffer takes everything
+}
+
+func paint(c color.NRGBA) string {
+	s := fmt.Sprintf(` fill="#%02x%02x%02x"`, c.R, c.G, c.B)
+	if c.A < 255 {
+		s += fmt.Sprintf(` fill-opacity="%.2f"`, float64(c.A)/255)
+	}
+	return s
 }

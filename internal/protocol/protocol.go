@@ -14,24 +14,18 @@ const TTL = 3_600_000
 // PageSize is how many tools, resources or prompts a list shows at once.
 const PageSize = 100
 
-// NewServer returns a server whose handlers may return *Error, and whose
-// resources can be subscribed to. What it lists may be kept for TTL; what is
+// NewServer returns a server with hooks, whose handlers may return *Error, which
+// go as the specification wants over our transports. What it lists may be kept for TTL; what is
 // read may not be kept.
-func NewServer(name, version string, opts ...server.ServerOption) (*server.MCPServer, *Subscriptions) {
-	hooks := &server.Hooks{}
+func NewServer(name, version string, hooks *server.Hooks, opts ...server.ServerOption) *server.MCPServer {
 	catchErrors(hooks)
-	subs := &Subscriptions{}
-	subs.follow(hooks)
 	all := append([]server.ServerOption{
 		server.WithRecovery(),
 		server.WithResourceRecovery(),
 		server.WithHooks(hooks),
-		server.WithResourceCapabilities(true, false),
 		server.WithPaginationLimit(PageSize),
 		server.WithCacheHints(TTL, mcp.CacheScopePrivate),
 		server.WithMethodCacheHints(mcp.MethodResourcesRead, 0, mcp.CacheScopePrivate),
 	}, opts...)
-	srv := server.NewMCPServer(name, version, all...)
-	subs.srv = srv
-	return srv, subs
+	return server.NewMCPServer(name, version, all...)
 }

@@ -66,7 +66,9 @@ const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","i
 // not after.
 func TestSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv, subs := NewServer("test", "1")
+		subs := &Subscriptions{}
+		srv := NewServer("test", "1", subs.Hooks(), server.WithResourceCapabilities(true, false))
+		subs.Serve(srv)
 		srv.AddResource(mcp.NewResource("x://a", "a"), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) { return nil, nil })
 		old, silent, stream := &session{"old", make(chan mcp.JSONRPCNotification, 9)}, &session{"silent", make(chan mcp.JSONRPCNotification, 9)}, &session{"stream", make(chan mcp.JSONRPCNotification, 9)}
 		for _, s := range []*session{old, silent} {
@@ -117,8 +119,8 @@ func TestSubscriptions(t *testing.T) {
 
 // A session's subscriptions are bounded.
 func TestManySubscriptions(t *testing.T) {
-	_, subs := NewServer("test", "1")
-	srv := subs.srv
+	subs := &Subscriptions{}
+	srv := NewServer("test", "1", subs.Hooks(), server.WithResourceCapabilities(true, false))
 	s := &session{"one", make(chan mcp.JSONRPCNotification, 1)}
 	for i := range mostSubscriptions + 10 {
 		b, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": i, "method": "resources/subscribe", "params": map[string]any{"uri": strings.Repeat("x", i+1)}})

@@ -24,7 +24,12 @@ type Subscriptions struct {
 // mostSubscriptions bounds what one session may subscribe to.
 const mostSubscriptions = 1000
 
-func (s *Subscriptions) follow(hooks *server.Hooks) {
+// Serve makes the server that tells them; Hooks are what it is made with.
+func (s *Subscriptions) Serve(srv *server.MCPServer) { s.srv = srv }
+
+// Hooks are what the server calls when clients subscribe and go.
+func (s *Subscriptions) Hooks() *server.Hooks {
+	hooks := &server.Hooks{}
 	hooks.AddAfterSubscribe(func(ctx context.Context, _ any, req *mcp.SubscribeRequest, _ *mcp.EmptyResult) {
 		s.subscribe(ctx, req.Params.URI)
 	})
@@ -45,6 +50,7 @@ func (s *Subscriptions) follow(hooks *server.Hooks) {
 	hooks.AddBeforeSubscriptionsListen(func(ctx context.Context, _ any, req *mcp.SubscriptionsListenRequest) {
 		s.listen(ctx, req.Params.Notifications.ResourceSubscriptions)
 	})
+	return hooks
 }
 
 func (s *Subscriptions) subscribe(ctx context.Context, uri string) {

@@ -19,7 +19,9 @@ import (
 // fixtures serves tools that notify, fail and ask, and a resource that changes.
 func fixtures(t *testing.T) (*Server, *protocol.Subscriptions) {
 	t.Helper()
-	srv, subs := protocol.NewServer("test", "1", server.WithToolCapabilities(false))
+	subs := &protocol.Subscriptions{}
+	srv := protocol.NewServer("test", "1", subs.Hooks(), server.WithToolCapabilities(false), server.WithResourceCapabilities(true, false))
+	subs.Serve(srv)
 	srv.AddTool(mcp.NewTool("notify"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		for i := range 5 {
 			if err := srv.SendNotificationToClient(ctx, "notifications/progress", map[string]any{"progressToken": "p", "progress": i + 1}); err != nil {

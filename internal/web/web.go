@@ -51,11 +51,13 @@ type Options struct {
 	SessionTTL time.Duration
 	// Drain is how long answers may take after the end was asked for; 10 s.
 	Drain time.Duration
-	// Pages are further handlers by pattern, behind the guards of host and
-	// origin. They are asked for no token: a browser cannot send one for a page,
-	// so that a page must hold nothing of the server's own.
+	// Pages are further handlers by pattern, behind the same guards.
 	Pages map[string]http.Handler
-	Log   *slog.Logger
+	// Open are handlers by pattern of pages that are the same for everybody,
+	// behind the checks of host and origin but without a token: a browser
+	// cannot send one with the address of a page.
+	Open map[string]http.Handler
+	Log  *slog.Logger
 }
 
 func (o *Options) fill() {
@@ -174,9 +176,12 @@ func (s *Server) handler(srv *server.MCPServer, local bool) http.Handler {
 		mux.Handle("/sse", s.stream(sse.SSEHandler()))
 		mux.Handle("/message", s.message(sse.MessageHandler()))
 	}
+	for pattern, h := range s.opts.Pages {
+		mux.Handle(pattern, h)
+	}
 	open := http.NewServeMux()
 	open.Handle("/", s.authorized(mux))
-	for pattern, h := range s.opts.Pages {
+	for pattern, h := range s.opts.Open {
 		open.Handle(pattern, h)
 	}
 	guarded := s.fromKnownOrigin(open)

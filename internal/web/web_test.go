@@ -141,6 +141,36 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// TestOpen: a page without secrets needs no token, and is behind the other
+// guards; what is beside it needs one.
+func TestOpen(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") })
+	s, _, _ := start(t, Options{Tokens: []string{"0123456789abcdef"}, Open: map[string]http.Handler{"/page": page}}, nil)
+	for _, c := range []struct {
+		path, host, origin string
+		status             int
+	}{
+		{"/page", "localhost", "", 200},
+		{"/page", "evil.example", "", 403},
+		{"/page", "localhost", "http://evil.example", 403},
+		{"/page/more", "localhost", "", 401},
+		{"/mcp", "localhost", "", 401},
+		{"/page/../mcp", "localhost", "", 401},
+	} {
+		r, err := http.NewRequest(http.MethodGet, "http://"+s.Addr().String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.Opaque, r.Host = c.path, c.host // as it is, uncleaned
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		if status, body := send(t, http.DefaultClient, r); status != c.status {
+			t.Errorf("%+v: %d %s", c, status, body)
+		}
+	}
+}
+
 // TestSlowBody: a client that sends a byte now and then is ended, and does not
 // hold up others.
 func TestSlowBody(t *testing.T) {
@@ -353,29 +383,4 @@ func issue(t *testing.T, dir, name string, by *identity) *identity {
 		}
 	}
 	return &identity{leaf, key, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
-}
-
-// A page is read without a token, which a browser cannot send, and only by its
-// own host's name; what it asks for needs the token.
-func TestPages(t *testing.T) {
-	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "page") })
-	s, _, _ := start(t, Options{Tokens: []string{"0123456789abcdef"}, Pages: map[string]http.Handler{"/page": page}}, nil)
-	for _, c := range []struct {
-		path, host string
-		want       int
-	}{{"/page", "", 200}, {"/page", "evil.example", 403}, {"/mcp", "", 401}, {"/page/../mcp", "", 401}, {"/other", "", 401}} {
-		r, err := http.NewRequest(http.MethodGet, "http://"+s.Addr().String()+c.path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Host = c.host
-		resp, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != c.want && resp.StatusCode != http.StatusMovedPermanently && resp.StatusCode != http.StatusTemporaryRedirect {
-			t.Errorf("%s at %q: %d, want %d", c.path, c.host, resp.StatusCode, c.want)
-		}
-	}
 }

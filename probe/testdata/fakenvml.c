@@ -9,6 +9,7 @@
  * -DGB10        a chip that shares the system's memory and reports none
  * -DMIG         the first card is divided in two
  * -DLOST        the second card is lost
+ * -DGONE        the second card is lost, and there is no handle of it
  */
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +42,13 @@ static int lost(dev d) {
 ret nvmlInit_v2(void) { return INIT; }
 ret nvmlShutdown(void) { return OK; }
 ret nvmlDeviceGetCount_v2(unsigned *n) { *n = CARDS; return OK; }
-ret nvmlDeviceGetHandleByIndex_v2(unsigned i, dev *d) { *d = i + 1; return OK; }
+ret nvmlDeviceGetHandleByIndex_v2(unsigned i, dev *d) {
+#ifdef GONE
+	if (i == 1) return LOSTGPU;
+#endif
+	*d = i + 1;
+	return OK;
+}
 ret nvmlDeviceGetHandleByPciBusId_v2(const char *bus, dev *d) {
 	unsigned domain, b;
 	if (sscanf(bus, "%x:%x", &domain, &b) != 2) return INVALID;
@@ -106,6 +113,7 @@ ret nvmlDeviceGetComputeRunningProcesses(dev d, unsigned *n, proc1 *p) {
 	return OK;
 }
 #else
+ret nvmlDeviceGetIndex(dev d, unsigned *i) { *i = (unsigned)d - 1; return OK; }
 const char *nvmlErrorString(ret r) { return "an error"; }
 ret nvmlDeviceGetMemoryInfo_v2(dev d, mem2 *m) {
 #ifdef GB10

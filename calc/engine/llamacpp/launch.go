@@ -140,7 +140,8 @@ func (s *settings) placementArgs(a *engine.Args, l engine.Launch) {
 	if rules, _ := l.Load.Flags.String("override_tensor", ""); rules != "" {
 		a.Set("-ot", rules)
 	}
-	if p.devices < 2 {
+	if p.devices < 2 { // not the others that the machine may have
+		a.Set("-sm", "none")
 		return
 	}
 	mode, _ := l.Load.Flags.String("split_mode", "layer")
@@ -175,9 +176,9 @@ func (e *llama) modelfile(l engine.Launch, s *settings) (*engine.Command, error)
 	fmt.Fprintf(&b, "FROM %s\n", from)
 	fmt.Fprintf(&b, "PARAMETER num_ctx %d\n", s.nCtxSeq)
 	fmt.Fprintf(&b, "PARAMETER num_batch %d\n", s.nBatch)
-	if s.placed.devices > 0 && !s.placed.all {
-		fmt.Fprintf(&b, "PARAMETER num_gpu %d\n", len(l.Model.Layers)-s.placed.start)
-	}
+	// Ollama gives it to llama-server as -ngl; without, it loads what it finds
+	// room for. (llm/llama_server.go)
+	fmt.Fprintf(&b, "PARAMETER num_gpu %d\n", len(l.Model.Layers)+1-s.placed.start)
 	if s.typeK != s.typeV {
 		return nil, model.Errorf(model.InvalidArgument, "flags.cache_type_v", "Ollama keeps K and V in one type")
 	}
@@ -196,6 +197,9 @@ func (e *llama) modelfile(l engine.Launch, s *settings) (*engine.Command, error)
 	}
 	if c.Local = engine.LocalPath(from); s.placed.devices > 0 {
 		c.Devices = l.Hardware.Vendor()
+	}
+	if s.placed.devices > 1 { // else one device takes all, where it has room
+		c.Env["OLLAMA_SCHED_SPREAD"] = "1"
 	}
 	if c.Devices == "amd" {
 		c.Image += ":rocm"

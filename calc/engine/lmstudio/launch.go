@@ -1,6 +1,7 @@
 package lmstudio
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -47,6 +48,9 @@ func (s studio) Launch(l engine.Launch) (*engine.Command, error) {
 		"lms load --estimate-only prints LM Studio's own estimate for the same options",
 		"LM Studio's " + runtimeOf(s, e) + " runtime was planned",
 	}}
+	if gpu != "max" && gpu != "off" {
+		c.Notes = append(c.Notes, fmt.Sprintf("--gpu takes a part of the layers, of which LM Studio makes a count: %d were planned on the device", *l.Load.GPULayers))
+	}
 	const why = "it is a setting of the model in LM Studio (My Models, or load in its SDK)"
 	if t := l.Load.KVCacheType; t != "" && t != "auto" {
 		c.Unsaid("kv_cache_dtype "+t, why)

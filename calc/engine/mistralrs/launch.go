@@ -2,6 +2,7 @@ package mistralrs
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,21 +55,37 @@ func (e mistralrs) Launch(l engine.Launch) (*engine.Command, error) {
 	if err := a.Flags(c, l.Load.Flags, options); err != nil {
 		return nil, err
 	}
+	c.Queued("--max-seqs", s.seqs, s.maxSeqs)
 	c.Argv = a.Argv
 	return c, nil
 }
 
-// image names the container image: one for each compute capability.
+// capabilities are the compute capabilities that there are images for.
+var capabilities = []string{"80", "86", "89", "90", "100", "120", "121"}
+
+// image names the container image: one for the processor, and one for each
+// compute capability (docs/guides/deploy/docker.md).
 func (s *settings) image(c *engine.Command, l engine.Launch) {
 	const repository = "ghcr.io/ericlbuehler/mistral.rs:"
+	tag := "-latest"
+	if l.Load.Version != "" && s.release.AtLeast(afterLoad) {
+		tag = "-" + s.release.String()
+	} else if !s.release.AtLeast(afterLoad) {
+		c.Notes = append(c.Notes, "the image is that of the latest release: those before 0.9 had other tags")
+	}
 	switch c.Devices = l.Hardware.Vendor(); {
 	case s.cpu:
-		c.Image, c.Devices = repository+"cpu-latest", ""
-	case c.Devices == "nvidia" && len(l.Hardware.Devices) > 0 && l.Hardware.Devices[0].Arch != "":
-		c.Image = repository + "cuda-" + strings.ReplaceAll(l.Hardware.Devices[0].Arch, ".", "") + "-latest"
+		c.Image, c.Devices = repository+"cpu"+tag, ""
 	case c.Devices == "nvidia":
-		c.Image = repository + "cuda-80-latest"
-		c.Notes = append(c.Notes, "the image is built for one compute capability: put the device's in place of 80")
+		capability := "80"
+		if len(l.Hardware.Devices) > 0 {
+			capability = strings.ReplaceAll(l.Hardware.Devices[0].Arch, ".", "")
+		}
+		if !slices.Contains(capabilities, capability) || len(l.Hardware.Devices) == 0 {
+			capability = "80"
+			c.Notes = append(c.Notes, "the image is built for one compute capability: put the device's in place of sm80, of those that there are images for ("+strings.Join(capabilities, ", ")+")")
+		}
+		c.Image = repository + "cuda-sm" + capability + tag
 	}
 }
 

@@ -24,9 +24,8 @@ var serverOptions = map[string]engine.Option{
 
 // omlxOptions are those of oMLX.
 var omlxOptions = map[string]engine.Option{
-	"no_cache": {On: "--no-cache"},
 	// Launch writes these, resolved.
-	"hot_cache_max_size": {}, "max_concurrent_requests": {}, "max_process_memory": {}, "memory_guard_gb": {}, "paged_ssd_cache": {}, "server": {},
+	"hot_cache_max_size": {}, "max_concurrent_requests": {}, "max_process_memory": {}, "memory_guard_gb": {}, "no_cache": {}, "paged_ssd_cache": {}, "server": {},
 }
 
 // Launch returns the command of mlx-lm's server, or that of oMLX with its
@@ -42,7 +41,7 @@ func (e mlx) Launch(l engine.Launch) (*engine.Command, error) {
 	if s.server == serverOMLX {
 		return s.omlx(l)
 	}
-	id, _ := engine.Repository(l.Ref)
+	id, revision := engine.Repository(l.Ref)
 	a := engine.NewArgs("mlx_lm.server")
 	a.Set("--model", id)
 	a.Set("--host", l.Host)
@@ -50,10 +49,16 @@ func (e mlx) Launch(l engine.Launch) (*engine.Command, error) {
 	a.Set("--decode-concurrency", s.seqs)
 	a.Set("--prompt-concurrency", s.prompts)
 	a.Set("--prefill-step-size", s.step)
+	c := &engine.Command{Env: map[string]string{}}
 	if s.prompt > 0 {
 		a.Set("--prompt-cache-bytes", int64(s.prompt))
+	} else { // by default it keeps the caches of ten requests, of any size
+		a.Set("--prompt-cache-size", 0)
+		c.Notes = append(c.Notes, "caches of earlier prompts are not kept, because none were planned: flags.prompt_cache_bytes plans for them")
 	}
-	c := &engine.Command{Env: map[string]string{}}
+	if revision != "" {
+		c.Unsaid("the revision "+revision, "the default branch is loaded; a directory with that revision can be given instead")
+	}
 	c.Unbounded(s.seqs, s.context)
 	if s.bits > 0 && l.Load.Flags["kv_bits"] == nil {
 		c.Unsaid("kv_cache_dtype", serverOptions["kv_bits"].Why)
@@ -76,13 +81,16 @@ func (s *settings) omlx(l engine.Launch) (*engine.Command, error) {
 		return nil, model.Errorf(model.InvalidArgument, "tensor_parallel", "oMLX serves from one machine").
 			WithHint("leave tensor_parallel, pipeline_parallel and data_parallel out, or flags.server")
 	}
-	id, _ := engine.Repository(l.Ref)
+	id, revision := engine.Repository(l.Ref)
 	a := engine.NewArgs("omlx", "serve")
 	settings := map[string]any{"version": "1.0", "server": map[string]any{"host": l.Host, "port": l.Port}, "scheduler": map[string]any{"max_concurrent_requests": s.seqs}}
 	c := &engine.Command{Env: map[string]string{}, Notes: []string{
 		"settings of earlier starts are in ~/.omlx/settings.json: the options override them, and the file here has the same",
 	}}
 	c.Unbounded(s.seqs, s.context)
+	if revision != "" {
+		c.Unsaid("the revision "+revision, "oMLX serves what is in the cache")
+	}
 	if l.Load.BatchTokens > 0 {
 		c.Unsaid(fmt.Sprintf("batch_tokens %d", l.Load.BatchTokens), "oMLX chooses its prompt steps itself")
 	}
@@ -102,19 +110,28 @@ func (s *settings) omlx(l engine.Launch) (*engine.Command, error) {
 		a.Set("--hot-cache-max-size", mb(s.hot))
 		cache["hot_cache_max_size"] = mb(s.hot)
 	}
-	if s.ssd {
+	switch {
+	case s.ssd:
 		a.Set("--paged-ssd-cache-dir", "omlx-cache")
 		cache["ssd_cache_dir"] = "omlx-cache"
+	case s.hot == 0: // earlier settings may have it on
+		a.On("--no-cache", true)
+	}
+	limit := s.limit
+	if s.limitShare > 0 { // the guard takes bytes only
+		if limit = 0; len(l.Hardware.Devices) > 0 {
+			limit = engine.Bytes(float64(l.Hardware.Devices[0].Total) * s.limitShare)
+		} else {
+			c.Unsaid(fmt.Sprintf("max_process_memory %v", l.Load.Flags["max_process_memory"]), "--memory-guard-gb takes GB: name the hardware, or give memory_guard_gb")
+		}
 	}
 	switch {
-	case s.limitShare > 0:
-		a.Set("--max-process-memory", strconv.FormatFloat(s.limitShare*100, 'f', -1, 64)+"%")
-	case s.limit > 0:
-		gb := float64(s.limit) / float64(engine.GiB)
+	case limit > 0:
+		gb := float64(limit) / float64(engine.GiB)
 		a.Set("--memory-guard-gb", gb)
 		memory["memory_guard_tier"], memory["memory_guard_custom_ceiling_gb"] = "custom", gb
 	case l.Load.Flags["max_process_memory"] == "disabled":
-		a.Set("--max-process-memory", "disabled")
+		a.Set("--memory-guard", "off")
 	}
 	if s.bits > 0 && l.Load.Flags["kv_bits"] == nil {
 		c.Unsaid("kv_cache_dtype", "it is a setting of the model in oMLX's administration")

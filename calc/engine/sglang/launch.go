@@ -85,13 +85,16 @@ func (e sglang) Launch(l engine.Launch) (*engine.Command, error) {
 		}
 		a.Set("--kv-cache-dtype", name)
 	}
-	if err := weightArgs(a, l.Model, l.Load.Weights); err != nil {
+	if err := weightArgs(a, l.Model, l.Load); err != nil {
 		return nil, err
 	}
 	if s.offload%int64(engine.GiB) != 0 {
 		return nil, model.Errorf(model.InvalidArgument, "flags.cpu_offload_gb", "SGLang takes whole GiB").WithHint("round it")
 	}
 	a.Int("--cpu-offload-gb", s.offload/int64(engine.GiB))
+	if s.hicacheBytes%1e9 != 0 {
+		return nil, model.Errorf(model.InvalidArgument, "flags.hicache_size", "SGLang takes whole GB").WithHint("round it")
+	}
 	if s.hicache {
 		a.On("--enable-hierarchical-cache", true)
 		if s.hicacheBytes == 0 {
@@ -105,6 +108,7 @@ func (e sglang) Launch(l engine.Launch) (*engine.Command, error) {
 		return nil, err
 	}
 	c.Argv = a.Argv
+	c.Queued("--max-running-requests", s.seqs, ceilDiv(s.maxRunning, s.dp))
 	c.Notes = append(c.Notes, "SGLang takes an API key on its command line only (--api-key), where other users of the machine can read it: put a proxy with a key in front where that matters")
 	return c, nil
 }
@@ -142,6 +146,9 @@ func (s *settings) speculativeArgs(a *engine.Args, c *engine.Command) error {
 	if !drafted || s.draftTokens > 1 {
 		a.Int("--speculative-num-draft-tokens", s.draftTokens)
 	}
+	if drafted && s.draftTokens < 2 {
+		c.Notes = append(c.Notes, "SGLang chooses how many tokens "+s.spec+" drafts where speculative_num_draft_tokens is not given; the plan has one")
+	}
 	if drafted && !s.mtp {
 		c.Notes = append(c.Notes, s.spec+" needs --speculative-draft-model-path, which is no part of the plan")
 	}
@@ -149,18 +156,25 @@ func (s *settings) speculativeArgs(a *engine.Args, c *engine.Command) error {
 }
 
 // weightArgs asks for weights that SGLang makes while it loads.
-func weightArgs(a *engine.Args, m *model.Model, weights string) error {
-	name := strings.ToLower(weights)
+func weightArgs(a *engine.Args, m *model.Model, l engine.Load) error {
+	name := strings.ToLower(l.Weights)
+	dtype := engine.DTypes("bfloat16", "float16", "float32")[name]
 	switch {
-	case quant.StoredAs(m, name), m.Quant == nil && name == "bf16":
+	case dtype != "" && m.Quant == nil && m.Format != model.FormatGGUF:
+		if l.Flags["dtype"] == nil {
+			a.Set("--dtype", dtype)
+		}
+		return nil
+	case quant.StoredAs(m, name):
 		return nil
 	case m.Format == model.FormatGGUF:
 	case name == "fp8" && m.Quant == nil:
 		a.Set("--quantization", "fp8")
 		return nil
 	case name == "nf4" && m.Quant == nil:
+		a.Set("--load-format", "bitsandbytes")
 		a.Set("--quantization", "bitsandbytes")
 		return nil
 	}
-	return engine.NotLoadable("SGLang", weights)
+	return engine.NotLoadable("SGLang", l.Weights)
 }

@@ -2,6 +2,7 @@ package tgi
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,6 +80,9 @@ func (e tgi) Launch(l engine.Launch) (*engine.Command, error) {
 	if err := a.Flags(c, l.Load.Flags, options); err != nil {
 		return nil, err
 	}
+	if err := oneType(a.Argv, l.Model); err != nil {
+		return nil, err
+	}
 	c.Argv = a.Argv
 	if s.dp > 1 {
 		c.Notes = append(c.Notes, "start one such server for each of the replicas, on devices of its own")
@@ -101,6 +105,18 @@ func (s *settings) lengthArgs(a *engine.Args) error {
 	a.Int("--max-total-tokens", s.maxTotal)
 	a.Int("--max-input-tokens", s.maxInput)
 	a.Set("--max-batch-prefill-tokens", s.prefill)
+	return nil
+}
+
+// oneType refuses --dtype for weights that are quantized, but for those of
+// bitsandbytes, as the server does. (server/text_generation_server/cli.py)
+func oneType(argv []string, m *model.Model) error {
+	at, dtype := slices.Index(argv, "--quantize"), slices.Contains(argv, "--dtype")
+	given := at >= 0 && !strings.HasPrefix(argv[at+1], "bitsandbytes")
+	stored := at < 0 && m.Quant != nil && !byBitsAndBytes(m)
+	if dtype && (given || stored) {
+		return model.Errorf(model.InvalidArgument, "flags.dtype", "TGI takes no dtype for quantized weights").WithHint("leave flags.dtype out")
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hwledger/calc/engine"
+	"hwledger/calc/model"
 	"hwledger/calc/quant"
 )
 
@@ -18,6 +19,9 @@ var options = map[string]engine.Option{
 	"max_seq_len": {}, "max_tokens": {}, "moe_expert_parallel_size": {}, "moe_tensor_parallel_size": {}, "pp_partition": {},
 	"speculative": {}, "tokens_per_block": {}, "use_cuda_graph": {}, "dtype": {},
 }
+
+// dtypes are what the configuration calls the types of weights.
+var dtypes = engine.DTypes("bfloat16", "float16", "float32")
 
 // cacheOptions are what the configuration calls the cache types.
 var cacheOptions = map[string]string{"bf16": "bfloat16", "fp16": "float16", "f32": "float32", "e4m3": "fp8", "nvfp4": "nvfp4"}
@@ -56,6 +60,8 @@ func (e trtllm) Launch(l engine.Launch) (*engine.Command, error) {
 		}
 	}
 	a.Set("--kv_cache_free_gpu_memory_fraction", s.fraction)
+	// Without it, a prompt of more than --max_num_tokens is refused.
+	a.On("--enable_chunked_prefill", s.context > s.tokens)
 	a.Set("--config", configFile)
 	config, err := s.config(l)
 	if err != nil {
@@ -66,6 +72,10 @@ func (e trtllm) Launch(l engine.Launch) (*engine.Command, error) {
 		Image: "nvcr.io/nvidia/tensorrt-llm/release:" + s.release.String(), // there is no tag for the latest
 		Notes: []string{"trtllm-serve has no API key: keep it on this machine or put a proxy in front"},
 	}
+	if drafts, _ := l.Load.Flags.Bool("speculative", false); drafts && !s.mtp {
+		c.Unsaid("speculative", "the checkpoint has no layers that predict further tokens (MTP), and no draft model is part of the plan")
+	}
+	c.Queued("--max_batch_size", s.seqs, s.batch)
 	if s.engine {
 		c.Notes = append(c.Notes, "the tensorrt backend serves an engine that was built with these sizes before")
 	}
@@ -93,6 +103,18 @@ func (s *settings) config(l engine.Launch) (string, error) {
 		if n > 0 {
 			field(indent, name, n)
 		}
+	}
+	dtype, err := l.Load.Flags.String("dtype", "")
+	if err != nil {
+		return "", err
+	}
+	switch name, ok := dtypes[strings.ToLower(strings.TrimSpace(dtype))]; {
+	case !ok:
+		e := model.Errorf(model.InvalidArgument, "flags.dtype", "TensorRT-LLM does not take %q", dtype)
+		e.Candidates = []string{"auto", "bfloat16", "float16", "float32"}
+		return "", e.WithHint("use one of the candidates")
+	case name != "":
+		field("", "dtype", name)
 	}
 	b.WriteString("kv_cache_config:\n")
 	field("  ", "free_gpu_memory_fraction", strconv.FormatFloat(s.fraction, 'f', -1, 64))

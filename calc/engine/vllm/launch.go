@@ -2,6 +2,7 @@ package vllm
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -52,6 +53,10 @@ func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 	a := engine.NewArgs("vllm", "serve", id)
 	c := &engine.Command{Env: map[string]string{"VLLM_NO_USAGE_STATS": "1"}, Secrets: []string{"VLLM_API_KEY"}, Devices: l.Hardware.Vendor(), Local: engine.LocalPath(l.Ref)}
 	c.Image = image(c.Devices, l.Load.Version)
+	if !slices.Contains([]string{"nvidia", "amd", "intel"}, c.Devices) {
+		c.Notes = append(c.Notes, "vLLM's own builds for "+c.Devices+" devices are installed otherwise, and its image is for those of NVIDIA")
+	}
+	s.recentOptions(c, l.Load.Flags)
 	if revision != "" {
 		a.Set("--revision", revision)
 	}
@@ -77,7 +82,7 @@ func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 		}
 		a.Set("--kv-cache-dtype", name)
 	}
-	if err := weightArgs(a, l.Model, l.Load); err != nil {
+	if err := s.weightArgs(a, l.Model, l.Load); err != nil {
 		return nil, err
 	}
 	if err := a.Flags(c, l.Load.Flags, options); err != nil {
@@ -86,17 +91,34 @@ func (e vllm) Launch(l engine.Launch) (*engine.Command, error) {
 	if err := s.speculativeArgs(a, l.Load.Flags, c); err != nil {
 		return nil, err
 	}
+	c.Queued("--max-num-seqs", s.seqs, s.maxSeqs)
 	c.Argv = a.Argv
 	return c, nil
+}
+
+// listed is the release whose options were read.
+var listed = version{0, 19, 0}
+
+// recentOptions notes options that an older release may not have yet: it would
+// refuse to start. The first releases have all but these.
+func (s *settings) recentOptions(c *engine.Command, flags engine.Flags) {
+	if s.version.atLeast(listed) {
+		return
+	}
+	for _, name := range []string{
+		"decode_context_parallel_size", "disable_hybrid_kv_cache_manager", "kv_cache_memory_bytes", "language_model_only",
+		"mamba_cache_mode", "mamba_ssm_cache_dtype", "prefill_context_parallel_size", "runner",
+	} {
+		if flags[name] != nil {
+			c.Notes = append(c.Notes, fmt.Sprintf("the option of %s is that of vLLM %s: vllm serve --help of %s says whether it has it", name, listed, s.version))
+		}
+	}
 }
 
 // image is the container image for a vendor's devices, of the release that was
 // asked for.
 func image(vendor, version string) string {
-	name := "vllm/vllm-openai"
-	if vendor == "amd" {
-		name += "-rocm"
-	}
+	name := "vllm/vllm-openai" + map[string]string{"amd": "-rocm", "intel": "-xpu"}[vendor]
 	if _, known := parseVersion(version); known && version != "" {
 		return name + ":v" + strings.TrimPrefix(version, "v")
 	}
@@ -104,7 +126,7 @@ func image(vendor, version string) string {
 }
 
 // weightArgs asks for weights that vLLM makes while it loads.
-func weightArgs(a *engine.Args, m *model.Model, l engine.Load) error {
+func (s *settings) weightArgs(a *engine.Args, m *model.Model, l engine.Load) error {
 	name := strings.ToLower(l.Weights)
 	dtype := engine.DTypes("bfloat16", "float16", "float32")[name]
 	switch {
@@ -121,6 +143,9 @@ func weightArgs(a *engine.Args, m *model.Model, l engine.Load) error {
 		return nil
 	case name == "nf4":
 		a.Set("--quantization", "bitsandbytes")
+		if s.v0 { // which did not take it from the quantization
+			a.Set("--load-format", "bitsandbytes")
+		}
 		return nil
 	}
 	return engine.NotLoadable("vLLM", l.Weights)
@@ -141,6 +166,10 @@ func (s *settings) speculativeArgs(a *engine.Args, flags engine.Flags, c *engine
 	}
 	if method = strings.ToLower(method); s.mtp {
 		method = "mtp" // "deepseek_mtp" and the like are names of older releases
+	}
+	if method == "mtp" && !s.mtp {
+		return model.Errorf(model.InvalidArgument, "flags.speculative_method", "the checkpoint has no layers that predict further tokens (MTP)").
+			WithHint("use ngram or suffix, which need none, or leave it out")
 	}
 	if !slices.Contains(methods, method) {
 		c.Notes = append(c.Notes, "speculative decoding needs --speculative-config with the draft model, which is no part of the plan")

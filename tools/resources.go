@@ -1,0 +1,82 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
+	"hwledger/probe"
+)
+
+// hardwareURI names the resource that is this machine's hardware.
+const hardwareURI = "hwledger://hardware"
+
+// recently is the stretch of time that the resource's sampled values are of.
+const recently = time.Minute
+
+// offersHardware reports whether the surface has the tool whose answer the
+// hardware resource is.
+func (s *Surface) offersHardware() bool {
+	return slices.ContainsFunc(s.tools, func(t Tool) bool { return t.Name == "probe_hardware" })
+}
+
+// addResources adds what clients can read and subscribe to.
+func (s *Surface) addResources(srv *server.MCPServer, subs *subscriptions) {
+	if !s.offersHardware() {
+		return
+	}
+	srv.AddResource(mcp.NewResource(hardwareURI, "hardware",
+		mcp.WithResourceTitle("This machine's hardware"),
+		mcp.WithResourceDescription("What probe_hardware answers with detail full, and the last minute's samples. "+
+			"Subscribers are told when a device, its memory or a source's state changed."),
+		mcp.WithMIMEType("application/json"),
+	), func(ctx context.Context, _ mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+		text, err := s.hardware(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return []mcp.ResourceContents{mcp.TextResourceContents{URI: hardwareURI, MIMEType: "application/json", Text: text}}, nil
+	})
+	subs.offer(srv, hardwareURI, s.watchHardware)
+}
+
+// hardware is the resource's content: a HardwareProbe with every field's
+// note. Engines are not asked: that starts a program, and a resource is read
+// often.
+func (s *Surface) hardware(ctx context.Context) (string, error) {
+	inv, err := s.opts.Machine.Now(ctx)
+	if err != nil {
+		return "", err
+	}
+	var w *probe.Window
+	if recent := s.opts.Machine.Recent(recently); recent.Samples > 1 {
+		w = recent
+	}
+	b, err := json.Marshal(newProbe(inv, w, true))
+	return string(b), err
+}
+
+// watchHardware calls changed after each material change, until end is
+// called.
+func (s *Surface) watchHardware(changed func()) (end func()) {
+	changes, cancel := s.opts.Machine.Subscribe()
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-changes:
+				changed()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		close(done)
+	}
+}
