@@ -14,9 +14,8 @@ const TTL = 3_600_000
 // PageSize is how many tools, resources or prompts a list shows at once.
 const PageSize = 100
 
-// NewServer returns a server with hooks, whose handlers may return *Error, which
-// go as the specification wants over our transports. What it lists may be kept for TTL; what is
-// read may not be kept.
+// NewServer returns a server with hooks, whose handlers may return *Error. What
+// it lists may be kept for TTL, and what is read may not be kept.
 func NewServer(name, version string, hooks *server.Hooks, opts ...server.ServerOption) *server.MCPServer {
 	catchErrors(hooks)
 	all := append([]server.ServerOption{
