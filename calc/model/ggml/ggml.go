@@ -156,6 +156,11 @@ func TensorBytes(t Type, dims ...int64) (int64, error) {
 // ByName returns the type with the given name, in any case. Retired names are
 // not found.
 func ByName(name string) (Type, bool) {
+	for i := range table { // mostly it is written as here
+		if table[i].name == name && table[i].block > 0 {
+			return Type(i), true
+		}
+	}
 	for i := range table {
 		if table[i].block > 0 && strings.EqualFold(table[i].name, name) {
 			return Type(i), true
