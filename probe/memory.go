@@ -45,6 +45,9 @@ func (d *DeviceMemory) Of(pid int64) Field[int64] {
 	if !d.Processes.Known() {
 		return Field[int64]{Note: d.Processes.Note}
 	}
+	if d.Processes.Reason == hostPIDs {
+		return missing[int64](d.Processes.Source, Unsupported, hostPIDs)
+	}
 	for _, p := range d.Processes.Value {
 		if p.PID == pid {
 			return p.Used
