@@ -2,7 +2,10 @@ package calc
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"hwledger/calc/model"
 	"hwledger/calc/quant"
@@ -33,7 +36,7 @@ type Contest struct {
 // better choice: the smallest of the four-bit schemes.
 const goodBits = 4.125
 
-// Run judges contenders, most parameters first, and returns those that fit,
+// Run judges contenders, most parameters first, several at once, and returns those that fit,
 // best first, then those that do not, with reasons. Each has the best scheme
 // that fits. What fits at less than goodBits ranks after everything else.
 // Contenders of one shape are judged once. Those after the last wanted one are
@@ -45,45 +48,100 @@ func (c Contest) Run(contenders []Contender) (options []Option, skipped int) {
 	least := leastBits(schemes)
 	room := c.room()
 	var good, poor, refused []Option
-	seen := map[string]string{}
-	for i, x := range contenders {
-		if len(good) == c.Wanted {
-			skipped += len(contenders) - i
-			break
-		}
-		if o, over := tooLarge(x.Ref, x.Params, least, room); over {
-			refused = append(refused, o)
-			continue
-		}
-		m, err := x.Load()
-		if err == nil && x.Params == 0 {
-			if o, over := tooLarge(x.Ref, m.Count().Total, least, room); over {
-				refused = append(refused, o)
-				continue
+	seen := map[string]bool{}
+	entries := make([]entry, 0, len(contenders))
+	for _, x := range contenders {
+		entries = append(entries, entry{Contender: x})
+	}
+	// Several are judged at once, in their order: what is wanted may be found
+	// before the last of them.
+	for size := 4 * runtime.GOMAXPROCS(0); len(entries) > 0 && len(good) < c.Wanted; {
+		batch := entries[:min(size, len(entries))]
+		entries = entries[len(batch):]
+		each(batch, func(e *entry) { e.load(least, room) })
+		for i := range batch {
+			if e := &batch[i]; e.model != nil {
+				same := shape(e.model)
+				e.again = seen[same]
+				seen[same] = true
 			}
 		}
-		if err != nil {
-			refused = append(refused, Option{Name: x.Ref, Arguments: map[string]any{"model": x.Ref}, Reason: reason(err), Binding: Binding{Kind: "engine", Text: reason(err)}})
-			continue
-		}
-		if same := shape(m); seen[same] != "" {
-			skipped++
-			continue
-		} else {
-			seen[same] = x.Ref
-		}
-		o, bits := c.judge(x.Ref, m, schemes)
-		o.Parameters = m.Count().Total
-		switch {
-		case !o.Fits:
-			refused = append(refused, o)
-		case bits < goodBits:
-			poor = append(poor, o)
-		default:
-			good = append(good, o)
+		each(batch, func(e *entry) {
+			if e.model != nil && !e.again {
+				e.option, e.bits = c.judge(e.Ref, e.model, schemes)
+				e.option.Parameters = e.model.Count().Total
+			}
+		})
+		for i := range batch {
+			switch e := &batch[i]; {
+			case len(good) == c.Wanted, e.again:
+				skipped++
+			case !e.option.Fits:
+				refused = append(refused, e.option)
+			case e.bits < goodBits:
+				poor = append(poor, e.option)
+			default:
+				good = append(good, e.option)
+			}
 		}
 	}
+	skipped += len(entries)
 	return append(append(good, poor...), refused...), skipped
+}
+
+// entry is a contender on its way through the contest.
+type entry struct {
+	Contender
+	model *model.Model // nil when it was refused before it was judged
+	again bool         // another one of its shape was judged
+	// option is the judgement, bits its scheme's width.
+	option Option
+	bits   float64
+}
+
+// load loads the model, unless it is too large for sure.
+func (e *entry) load(least float64, room Bytes) {
+	o, over := tooLarge(e.Ref, e.Params, least, room)
+	if !over {
+		m, err := e.Load()
+		if err != nil {
+			e.option = Option{Name: e.Ref, Arguments: map[string]any{"model": e.Ref}, Reason: reason(err), Binding: Binding{Kind: "engine", Text: reason(err)}}
+			return
+		}
+		if e.Params == 0 {
+			o, over = tooLarge(e.Ref, m.Count().Total, least, room)
+		}
+		if !over {
+			e.model = m
+			return
+		}
+	}
+	e.option = o
+}
+
+// each calls f with every entry, on all processors. A panic is the caller's,
+// as it would be without the others.
+func each(entries []entry, f func(*entry)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	var once sync.Once
+	var fault any
+	for range min(runtime.GOMAXPROCS(0), len(entries)) {
+		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					once.Do(func() { fault = p })
+				}
+			}()
+			for i := int(next.Add(1)) - 1; i < len(entries); i = int(next.Add(1)) - 1 {
+				f(&entries[i])
+			}
+		})
+	}
+	wg.Wait()
+	if fault != nil {
+		panic(fault)
+	}
 }
 
 // tooLarge refuses a model whose weights alone are more than there is room

@@ -97,3 +97,14 @@ func BenchmarkContest(b *testing.B) {
 		})
 	}
 }
+
+// A fault in one contender reaches whoever asked, who can say so and live on.
+func TestContestPanics(t *testing.T) {
+	defer func() {
+		if p := recover(); p != "broken" {
+			t.Errorf("%v", p)
+		}
+	}()
+	broken := calc.Contender{Ref: "x", Load: func() (*model.Model, error) { panic("broken") }}
+	calc.Contest{Request: calc.Request{Hardware: devices(t, "RTX 4090")}, Wanted: 1}.Run([]calc.Contender{broken, broken, broken})
+}

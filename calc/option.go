@@ -90,6 +90,18 @@ func First(req Request, changes []Change, accept Accept, wanted int) []Option {
 	return out
 }
 
+// Alternatives lists, best first, the weight schemes and the cache types that
+// an engine can run a model with beside what it takes by default; nothing for
+// an engine that is not known or does not say.
+func Alternatives(engineName string, m *model.Model) (weights, cacheTypes []string) {
+	for _, e := range engines {
+		if a, ok := e.(engine.Advisor); ok && e.Name() == engineName {
+			return a.Alternatives(m)
+		}
+	}
+	return nil, nil
+}
+
 // QuantizationChanges lists the weight schemes that the request's engine can
 // run the model with, best first: what is stored, then those with fewer bits.
 // names replaces that list when it is not empty.
@@ -99,11 +111,8 @@ func QuantizationChanges(req Request, names []string) ([]Change, error) {
 		return nil, err
 	}
 	if len(names) == 0 {
-		names = []string{"auto"}
-		if a, ok := e.(engine.Advisor); ok {
-			weights, _ := a.Alternatives(req.Model)
-			names = append(names, weights...)
-		}
+		weights, _ := Alternatives(e.Name(), req.Model)
+		names = append([]string{"auto"}, weights...)
 	}
 	out := make([]Change, len(names))
 	for i, n := range names {

@@ -58,7 +58,7 @@ func comparePlans(opts Options) Tool {
 	return define(Tool{
 		Name: "compare_plans", Title: "Compare plans", Toolset: PlanSet, Effect: Effect{Network: true},
 		Description: "Plans every combination of the given models, engines, weight schemes and hardware under one load, as a compact table with the best row marked and why. " +
-			"Use it to choose between alternatives; give lists for what varies and single values for the rest. Rows that an engine refuses say so.",
+			"Use it to choose between alternatives; give lists for what varies and single values for the rest. Rows that an engine refuses say so; plan_memory's other arguments are taken too.",
 	}, func(ctx context.Context, q CompareQuery) (*Comparison, error) { return q.compare(ctx, opts) })
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -43,7 +44,7 @@ func exportLaunch(opts Options) Tool {
 	return define(Tool{
 		Name: "export_launch", Title: "Export a launch command", Toolset: PlanSet, Effect: Effect{Network: true},
 		Description: "Writes the command or configuration that makes an engine allocate what plan_memory planned: argv, a quoted shell line, an Ollama Modelfile, JSON or a compose file. " +
-			"Every option that changes memory is written out, so that the engine's own defaults do not take its place. It starts nothing.",
+			"Every option that changes memory is written out, so that the engine's own defaults do not take its place. It starts nothing. plan_memory's other arguments are taken too.",
 	}, func(ctx context.Context, q LaunchQuery) (*LaunchCommand, error) {
 		found, req, err := planned(ctx, q.ModelArgs, q.LoadArgs, q.Hardware, opts)
 		if err != nil {
@@ -59,7 +60,7 @@ func exportLaunch(opts Options) Tool {
 		if q.Port == 0 {
 			q.Port = 8000
 		}
-		c, err := calc.Launch(req, res, launchRef(q.Model, found), calc.Endpoint{Host: q.Host, Port: q.Port})
+		c, err := calc.Launch(req, res, launchRef(q.Model, res.Engine, found), calc.Endpoint{Host: q.Host, Port: q.Port})
 		if err != nil {
 			return nil, err
 		}
@@ -67,19 +68,38 @@ func exportLaunch(opts Options) Tool {
 	})
 }
 
+// noModel stands for the model where a configuration was given without a name.
+const noModel = "MODEL"
+
 // launchRef is what an engine loads a model by: the name that was given,
-// without the prefixes that are this program's own.
-func launchRef(given string, found *lookup.Result) string {
+// without the prefixes that are this program's own; of another program's store,
+// the file in it.
+func launchRef(given, engine string, found *lookup.Result) string {
 	ref := strings.TrimPrefix(given, "catalog:")
-	for _, prefix := range []string{"lmstudio:", "mlx:"} {
-		if strings.HasPrefix(ref, prefix) && len(found.Files) > 0 {
-			return found.Files[0].Path
+	for prefix, own := range map[string]string{"lmstudio:": "lmstudio", "mlx:": "", "ollama:": "ollama"} {
+		if strings.HasPrefix(ref, prefix) && own != engine && len(found.Files) > 0 {
+			return storedAt(found)
 		}
 	}
 	if ref == "" {
-		ref = "MODEL"
+		ref = noModel
 	}
 	return ref
+}
+
+// storedAt is the file of a GGUF, the directory of another checkpoint.
+func storedAt(found *lookup.Result) string {
+	at := found.Files[0].Path
+	for _, f := range found.Files {
+		if f.Role == "weights" {
+			at = f.Path
+			break
+		}
+	}
+	if found.Model.Format == model.FormatGGUF {
+		return at
+	}
+	return filepath.Dir(at)
 }
 
 func launchCommand(c *engine.Command, res *calc.Result, q LaunchQuery) (*LaunchCommand, error) {
@@ -89,6 +109,9 @@ func launchCommand(c *engine.Command, res *calc.Result, q LaunchQuery) (*LaunchC
 	}
 	if out.Environment == nil {
 		out.Environment = map[string]string{}
+	}
+	if q.Model == "" {
+		out.Notes = append(out.Notes, noModel+" stands for the model's repository or path")
 	}
 	if res.Verdict == calc.DoesNotFit {
 		out.Notes = append(out.Notes, "the plan does not fit this hardware: the engine would refuse to start or run out of memory")
@@ -112,10 +135,14 @@ func launchCommand(c *engine.Command, res *calc.Result, q LaunchQuery) (*LaunchC
 		}
 		out.Content = string(b)
 	case "compose":
-		if c.Image == "" {
-			return nil, model.Errorf(model.InvalidArgument, "format", "there is no container image of %s", res.Engine).WithHint("set format to shell")
+		text, err := compose(c, q.Host, q.Port)
+		if err != nil {
+			return nil, err
 		}
-		out.Content = compose(c, q.Port)
+		out.Content = text
+		if c.Serve != nil {
+			out.Notes = append(out.Notes, "once it runs, make the model in it: docker compose exec model "+shell.Join(containerised(&engine.Command{Argv: c.Argv, Files: c.Files}).argv))
+		}
 	default:
 		out.Content = shellLine(c)
 	}
@@ -129,49 +156,6 @@ func shellLine(c *engine.Command) string {
 		words = append(words, k+"="+shell.Quote(c.Env[k]))
 	}
 	return strings.Join(append(words, shell.Join(c.Argv)), " ") + "\n"
-}
-
-// compose is a compose file with the command as one service. JSON strings are
-// YAML strings too, so that every value is quoted.
-func compose(c *engine.Command, port int) string {
-	quote := func(s string) string {
-		b, _ := json.Marshal(s)                         // of a string: cannot fail
-		return strings.ReplaceAll(string(b), "$", "$$") // compose would expand it
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "services:\n  model:\n    image: %s\n    ports:\n      - \"127.0.0.1:%d:%d\"\n", quote(c.Image), port, port)
-	if len(c.Env)+len(c.Secrets) > 0 {
-		b.WriteString("    environment:\n")
-	}
-	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
-		fmt.Fprintf(&b, "      %s: %s\n", k, quote(c.Env[k]))
-	}
-	for _, k := range c.Secrets {
-		fmt.Fprintf(&b, "      %s: ${%s:-}\n", k, k)
-	}
-	program := c.Program
-	if program == "" {
-		program = c.Argv[0]
-	}
-	b.WriteString("    entrypoint: [" + quote(program) + "]\n    command:\n")
-	for _, w := range inContainer(c.Argv[1:]) {
-		fmt.Fprintf(&b, "      - %s\n", quote(w))
-	}
-	b.WriteString("    volumes:\n      - \"${HF_HOME:-~/.cache/huggingface}:/root/.cache/huggingface\"\n    ipc: host\n")
-	b.WriteString("    deploy:\n      resources:\n        reservations:\n          devices:\n            - driver: nvidia\n              count: all\n              capabilities: [gpu]\n")
-	return b.String()
-}
-
-// inContainer makes a server listen on every address of its container; the
-// port is published on this machine only.
-func inContainer(args []string) []string {
-	out := slices.Clone(args)
-	for i := 1; i < len(out); i++ {
-		if (out[i-1] == "--host" || out[i-1] == "--hostname") && out[i] == "127.0.0.1" {
-			out[i] = "0.0.0.0"
-		}
-	}
-	return out
 }
 
 // Text is the command, with what to know about it.

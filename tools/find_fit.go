@@ -74,7 +74,7 @@ func findFit(opts Options) Tool {
 	return define(Tool{
 		Name: "find_fit", Title: "Find what fits", Toolset: PlanSet, Effect: Effect{Network: true},
 		Description: "The inverse of plan_memory: solves for the longest context, the most sequences, the best quantization, the smallest or cheapest hardware, or the best model that fits, exactly: one more token or sequence does not. " +
-			"Names what binds, and says of every rejected option why. Use it instead of calling plan_memory with guesses; call plan_memory with best.arguments for the details.",
+			"Names what binds, and says of every rejected option why. Use it instead of calling plan_memory with guesses; call plan_memory with best.arguments for the details. plan_memory's other arguments are taken too.",
 	}, func(ctx context.Context, q FitQuery) (*Fit, error) {
 		f := fitting{q: q, opts: opts, accept: calc.Accept(q.Accept == "tight")}
 		f.q.Limit = max(1, q.Limit)

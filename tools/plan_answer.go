@@ -26,6 +26,12 @@ type Plan struct {
 	Layers      []LayerUse       `json:"layers,omitempty"`
 	Suggestions []SuggestionInfo `json:"suggestions"`
 	Notes       []string         `json:"notes,omitempty"`
+
+	// What it was made from: the picture and the planner need more of it.
+	found *lookup.Result
+	from  *calc.Result
+	// picture is a PNG, nil when none was asked for.
+	picture []byte
 }
 
 // PlannedModel is the model that was planned for.
@@ -145,6 +151,7 @@ func newPlan(found *lookup.Result, r *calc.Result, detail string) *Plan {
 		Devices:     make([]DeviceUse, len(r.Devices)),
 		Suggestions: make([]SuggestionInfo, len(r.Suggestions)),
 		Notes:       append(slices.Clip(r.Notes), beside(found)...),
+		found:       found, from: r,
 	}
 	if m.Role == model.RolePipeline {
 		p.Engine.ContextTokens = 0

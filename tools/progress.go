@@ -18,11 +18,22 @@ func withProgress(ctx context.Context, req mcp.CallToolRequest) (_ context.Conte
 		return ctx, func() bool { return false }
 	}
 	p := &progress{token: req.Params.Meta.ProgressToken}
-	return lookup.WithProgress(ctx, func(done, total int64, what string) {
+	send := func(done, total int64, what string) {
 		if params := p.step(done, total, what); params != nil {
 			_ = srv.SendNotificationToClient(ctx, "notifications/progress", params) // a client that does not listen loses nothing
 		}
-	}), func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.shown > 0 }
+	}
+	return context.WithValue(lookup.WithProgress(ctx, send), tellKey{}, send), func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.shown > 0 }
+}
+
+type tellKey struct{}
+
+// tellProgress tells the client of the call how far it is, when it asked for
+// that: done of total steps, 0 when the total is not known.
+func tellProgress(ctx context.Context, done, total int64, what string) {
+	if send, ok := ctx.Value(tellKey{}).(func(done, total int64, what string)); ok {
+		send(done, total, what)
+	}
 }
 
 // progress makes one rising count of the steps of several lookups, which

@@ -198,7 +198,7 @@ func TestNoHardwareResource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := dial(t, Options{Toolsets: []string{"plan"}})
 		w.send("%s", hello)
-		if got := w.next(); strings.Contains(got, `"resources"`) {
+		if got := w.next(); strings.Contains(got, `"subscribe"`) {
 			t.Errorf("capabilities: %s", got)
 		}
 		w.close()

@@ -17,8 +17,16 @@ type Result struct {
 	Structured json.RawMessage
 	Text       string
 	Failed     bool
+	Code       model.Code // of the error, when Failed
 	// Answer is the answer itself, nil when Failed.
 	Answer Answer
+	// Meta goes beside the answer, for programs.
+	Meta map[string]any
+	// Picture shows the answer as PNG, nil for most.
+	Picture []byte
+
+	// question is what the client has to be asked first, nil for nothing.
+	question *question
 }
 
 // Failure is the JSON form of an error.
@@ -82,10 +90,14 @@ func sentence(s string) string {
 }
 
 func failed(err error) *Result {
+	var q *question
+	if errors.As(err, &q) {
+		return &Result{question: q, Failed: true}
+	}
 	f := failure(err)
 	raw, err := json.Marshal(f)
 	if err != nil {
 		raw = json.RawMessage(`{"code":"internal","message":"the error could not be encoded"}`)
 	}
-	return &Result{Structured: raw, Text: f.Text(), Failed: true}
+	return &Result{Structured: raw, Text: f.Text(), Failed: true, Code: f.Code}
 }

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
 		server.WithInstructions(s.Instructions()),
 		server.WithToolCapabilities(false),
+		server.WithResourceCapabilities(false, false),
+		server.WithExtensions(s.extensions()),
 		server.WithCacheHints(listTTL, mcp.CacheScopePrivate),
 		server.WithHooks(subs.hooks()),
 	}
@@ -39,7 +42,10 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		offered[i] = server.ServerTool{Tool: d, Handler: s.handle}
 	}
 	srv.AddTools(offered...)
+	s.addPlanner(srv)
 	s.addResources(srv, subs)
+	s.addLedgerResources(srv)
+	s.addSidecarResources(srv)
 	return srv, nil
 }
 
@@ -66,15 +72,26 @@ func (s *Surface) handle(ctx context.Context, req mcp.CallToolRequest) (*mcp.Cal
 		args = raw
 	}
 	ctx, reported := withProgress(ctx, req)
-	r := s.Call(ctx, req.Params.Name, args)
+	ctx = withClient(ctx, req)
+	r := s.watched(ctx, req, func(ctx context.Context) *Result { return s.Call(ctx, req.Params.Name, args) })
+	if r.question != nil {
+		return r.question.ask(), nil
+	}
 	if s.opts.Settle > 0 && reported() {
 		time.Sleep(s.opts.Settle)
 	}
-	return &mcp.CallToolResult{
+	answer := &mcp.CallToolResult{
 		Content:           []mcp.Content{mcp.NewTextContent(r.Text)},
 		StructuredContent: r.Structured,
 		IsError:           r.Failed,
-	}, nil
+	}
+	if r.Picture != nil {
+		answer.Content = append(answer.Content, mcp.NewImageContent(base64.StdEncoding.EncodeToString(r.Picture), "image/png"))
+	}
+	if r.Meta != nil {
+		answer.Meta = &mcp.Meta{AdditionalFields: r.Meta}
+	}
+	return answer, nil
 }
 
 // definition is the tool as tools/list shows it.
@@ -83,23 +100,24 @@ func (t *Tool) definition() (mcp.Tool, error) {
 	if err != nil {
 		return mcp.Tool{}, err
 	}
-	out, err := json.Marshal(t.Out)
+	out, err := json.Marshal(t.Out.Gist())
 	if err != nil {
 		return mcp.Tool{}, err
 	}
 	readOnly := !t.Effect.Writes
-	repeatable := readOnly || t.Effect.Repeatable
-	return mcp.Tool{
+	hints := mcp.ToolAnnotation{ReadOnlyHint: &readOnly, OpenWorldHint: &t.Effect.Network}
+	if !readOnly { // of tools that only read these say nothing
+		hints.DestructiveHint, hints.IdempotentHint = &t.Effect.Destructive, &t.Effect.Repeatable
+	}
+	def := mcp.Tool{
 		Name: t.Name, Title: t.Title, Description: t.Description,
 		RawInputSchema: in, RawOutputSchema: out,
-		Annotations: mcp.ToolAnnotation{
-			Title:           t.Title,
-			ReadOnlyHint:    &readOnly,
-			DestructiveHint: &t.Effect.Destructive,
-			IdempotentHint:  &repeatable,
-			OpenWorldHint:   &t.Effect.Network,
-		},
-	}, nil
+		Annotations: hints,
+	}
+	if t.App != "" {
+		def.Meta = &mcp.Meta{AdditionalFields: map[string]any{"ui": map[string]any{"resourceUri": t.App}}}
+	}
+	return def, nil
 }
 
 // Instructions tell a client how the tools that are offered go together.
@@ -107,7 +125,9 @@ func (s *Surface) Instructions() string {
 	steps := map[Toolset]string{
 		ModelSet:    "search_models finds models by name and by what they must be or fit on; lookup_model says what one is and whether its name is known.",
 		PlanSet:     "plan_memory answers \"will it fit\": give model and hardware, and engine, context_tokens and sequences when they are known; it lists what it assumed for the rest. find_fit turns the question round, compare_plans sets alternatives side by side, export_launch writes the command, and explain_memory reads the log of a start or of its failure.",
+		SidecarSet:  "list_sidecars and get_sidecar show engines that were launched here, with predicted beside measured memory; where launch_sidecar is offered it starts one when its plan fits what is free, call_sidecar asks it, stop_sidecar ends it.",
 		HardwareSet: "probe_hardware says what this machine has and what is free on it, which plan_memory plans against with hardware \"local\"; lookup_hardware lists accelerators by name and their memory.",
+		LedgerSet:   "query_ledger and report_usage say what was predicted, measured and spent; record_event adds to it.",
 	}
 	var b strings.Builder
 	b.WriteString("hwLedger computes the memory that a language model needs under an inference engine, exactly where the engine's rules allow it. ")

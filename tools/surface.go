@@ -22,16 +22,25 @@ type Options struct {
 	Toolsets []string
 	// ReadOnly leaves out tools that change anything.
 	ReadOnly bool
+	// AllowLaunch offers the sidecar tools that change something; Sidecars is
+	// what they work with.
+	AllowLaunch bool
+	Sidecars    *Sidecars
 	// Offline forbids the network to all tools.
 	Offline bool
 	// Settle is how long a call that reported progress waits before it is
 	// answered: mcp-go's HTTP transport drops a notification that it has not
 	// written yet when the answer comes.
-	Settle  time.Duration
+	Settle time.Duration
+	// Ledger opens the ledger on first use; the tools for it say that there is
+	// none when it is nil.
+	Ledger  func(context.Context) (Ledger, error)
 	Version string
 	// Machine samples this machine's hardware; the real one when it is nil.
 	// Nothing is read before a tool asks.
 	Machine *probe.Sampler
+	// Watchers hear of every call of a client.
+	Watchers []Watcher
 	// Log takes diagnostics; they are dropped when it is nil.
 	Log *slog.Logger
 }
@@ -58,7 +67,8 @@ func New(opts Options) (*Surface, error) {
 		if !slices.Contains(known, string(t.Toolset)) {
 			known = append(known, string(t.Toolset))
 		}
-		if len(opts.Toolsets) > 0 && !slices.Contains(opts.Toolsets, string(t.Toolset)) || opts.ReadOnly && t.Effect.Writes {
+		unwanted := len(opts.Toolsets) > 0 && !slices.Contains(opts.Toolsets, string(t.Toolset))
+		if unwanted || (opts.ReadOnly || t.Toolset == SidecarSet && !opts.AllowLaunch) && t.Effect.Writes {
 			continue
 		}
 		s.tools = append(s.tools, t)
@@ -110,6 +120,12 @@ func (s *Surface) Call(ctx context.Context, name string, args json.RawMessage) (
 	out, err := t.call(ctx, args)
 	if err == nil {
 		r = &Result{Answer: out, Text: out.Text()}
+		if a, ok := out.(interface{ meta() map[string]any }); ok {
+			r.Meta = a.meta()
+		}
+		if p, ok := out.(*Plan); ok {
+			r.Picture = p.picture
+		}
 		if r.Structured, err = json.Marshal(out); err == nil {
 			return r
 		}

@@ -26,6 +26,15 @@ var registry = []func(Options) Tool{
 	explainMemory,
 	probeHardware,
 	lookupHardware,
+	launchSidecar,
+	listSidecars,
+	getSidecar,
+	callSidecar,
+	stopSidecar,
+	queryLedger,
+	verifyLedger,
+	recordEvent,
+	reportUsage,
 }
 
 // Toolset groups tools that are switched on and off together.
@@ -36,6 +45,7 @@ const (
 	ModelSet    Toolset = "model"
 	PlanSet     Toolset = "plan"
 	HardwareSet Toolset = "hardware"
+	LedgerSet   Toolset = "ledger"
 )
 
 // Effect says what a tool does to the world; the annotations that clients
@@ -54,7 +64,9 @@ type Tool struct {
 	// Description is two to four sentences: what, when, units, what next.
 	Description string
 	Effect      Effect
-	In, Out     *schema.Schema
+	// App is the address of the page that shows the tool's answers, if any.
+	App     string
+	In, Out *schema.Schema
 
 	call func(context.Context, json.RawMessage) (Answer, error)
 }

@@ -29,7 +29,8 @@ func newSurface(t testing.TB, opts Options) *Surface {
 
 // A change of the surface is a change of these files, to be reviewed.
 func TestSnapshots(t *testing.T) {
-	defs, err := newSurface(t, Options{}).Definitions()
+	s := newSurface(t, Options{AllowLaunch: true})
+	defs, err := s.Definitions()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +41,14 @@ func TestSnapshots(t *testing.T) {
 	for _, d := range defs {
 		path := filepath.Join("testdata", d.Name+".json")
 		files = slices.DeleteFunc(files, func(f string) bool { return f == path })
+		// The list has the gist of what is returned; the whole is reviewed here.
+		tool, err := s.Tool(d.Name)
+		if err == nil {
+			d.RawOutputSchema, err = json.Marshal(tool.Out)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		raw, err := json.Marshal(d)
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +91,7 @@ func TestListSize(t *testing.T) {
 }
 
 func TestMetadata(t *testing.T) {
-	s := newSurface(t, Options{})
+	s := newSurface(t, Options{AllowLaunch: true})
 	seen := map[string]bool{}
 	for _, tool := range s.Tools() {
 		if seen[tool.Name] {
@@ -105,11 +114,13 @@ func TestMetadata(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := d.Annotations
-		if a.Title == "" || a.ReadOnlyHint == nil || a.DestructiveHint == nil || a.IdempotentHint == nil || a.OpenWorldHint == nil {
+		switch {
+		case a.ReadOnlyHint == nil || a.OpenWorldHint == nil:
 			t.Errorf("%s: an annotation is not set: %+v", tool.Name, a)
-		}
-		if *a.ReadOnlyHint && *a.DestructiveHint {
-			t.Errorf("%s reads only and is destructive", tool.Name)
+		case *a.ReadOnlyHint && (a.DestructiveHint != nil || a.IdempotentHint != nil):
+			t.Errorf("%s reads only, and says how it writes", tool.Name)
+		case !*a.ReadOnlyHint && (a.DestructiveHint == nil || a.IdempotentHint == nil):
+			t.Errorf("%s writes, and does not say how: %+v", tool.Name, a)
 		}
 	}
 	if text := s.Instructions(); !strings.Contains(text, "plan_memory") || !strings.Contains(text, "lookup_hardware") {
@@ -119,8 +130,8 @@ func TestMetadata(t *testing.T) {
 
 // Schemas that do not compile are ignored by clients and by mcp-go.
 func TestSchemasCompile(t *testing.T) {
-	for _, tool := range newSurface(t, Options{}).Tools() {
-		for kind, s := range map[string]*schema.Schema{"input": tool.In, "output": tool.Out} {
+	for _, tool := range newSurface(t, Options{AllowLaunch: true}).Tools() {
+		for kind, s := range map[string]*schema.Schema{"input": tool.In, "output": tool.Out, "gist": tool.Out.Gist()} {
 			raw, err := json.Marshal(s)
 			if err != nil {
 				t.Fatal(err)
@@ -138,7 +149,7 @@ func TestSchemasCompile(t *testing.T) {
 					t.Errorf("%s %s: %s at the top level is refused by some providers", tool.Name, kind, word)
 				}
 			}
-			if kind == "input" && top["additionalProperties"] != false {
+			if kind == "input" && !tool.In.Closed {
 				t.Errorf("%s takes unknown arguments", tool.Name)
 			}
 		}
@@ -189,8 +200,9 @@ func TestToolsets(t *testing.T) {
 		opts Options
 		want string
 	}{
-		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware"},
-		{Options{ReadOnly: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware"},
+		{Options{}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware list_sidecars get_sidecar query_ledger verify_ledger record_event report_usage"},
+		{Options{ReadOnly: true, AllowLaunch: true}, "lookup_model search_models plan_memory find_fit compare_plans export_launch explain_memory probe_hardware lookup_hardware list_sidecars get_sidecar query_ledger verify_ledger report_usage"},
+		{Options{Toolsets: []string{"sidecar"}, AllowLaunch: true}, "launch_sidecar list_sidecars get_sidecar call_sidecar stop_sidecar"},
 		{Options{Toolsets: []string{"plan"}}, "plan_memory find_fit compare_plans export_launch explain_memory"},
 		{Options{Toolsets: []string{"hardware", "model"}}, "lookup_model search_models probe_hardware lookup_hardware"},
 	} {

@@ -34,6 +34,18 @@ type Command struct {
 	// Program is where the image has Argv's program, "" when it is in its path
 	// under that name.
 	Program string
+	// Devices is whose accelerators a container needs, as Device.Vendor; "" when
+	// it needs none, or none can be given to it.
+	Devices string
+	// Store is the directory of the image that downloaded models are kept in,
+	// "" for Hugging Face's own under root's home.
+	Store string
+	// Local is the file or directory of this machine that Argv names, "" when
+	// the engine downloads the model.
+	Local string
+	// Serve is the server's own command where Argv only speaks to it, as
+	// Ollama's does.
+	Serve []string
 	// Notes say what the command cannot make the engine do, and what to know.
 	Notes []string
 }

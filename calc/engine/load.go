@@ -179,3 +179,12 @@ type Hardware struct {
 	Devices []Device
 	Host    *Device // system memory, nil when unknown
 }
+
+// Vendor is whose accelerators they are: that of the first one, "nvidia", for
+// which the engines' images are built, when that is not known or none was given.
+func (h Hardware) Vendor() string {
+	if len(h.Devices) == 0 || h.Devices[0].Vendor == "" {
+		return "nvidia"
+	}
+	return h.Devices[0].Vendor
+}

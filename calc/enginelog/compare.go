@@ -1,6 +1,7 @@
 package enginelog
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -21,11 +22,37 @@ type Difference struct {
 }
 
 // Within reports whether the figure is in the plan's range, give or take half
-// a percent and what two decimals of a GiB round away: small tables are left
-// out of formulas, and allocators round.
+// a percent and what two decimals of a GiB, or of a MiB, round away: small
+// tables are left out of formulas, and allocators round.
 func (d *Difference) Within() bool {
-	slack := max(d.Actual/200, min(engine.GiB/200, d.Actual/50))
+	slack := max(d.Actual/200, min(engine.GiB/200, d.Actual/50), engine.MiB/200+1)
 	return d.Known && d.Actual >= d.Low-slack && d.Actual <= d.High+slack
+}
+
+// Error is how far the plan is from the log, as a share of the log's figure;
+// 0 when either is unknown or nothing.
+func (d *Difference) Error() float64 {
+	if !d.Known || d.Actual == 0 {
+		return 0
+	}
+	return float64(d.Predicted-d.Actual) / float64(d.Actual)
+}
+
+// String says the same in a sentence.
+func (d *Difference) String() string {
+	if !d.Known {
+		return fmt.Sprintf("%s: %s in the log, for which the plan has no figure", d.Name, d.Actual)
+	}
+	s := fmt.Sprintf("%s: %s in the log, %s planned (%+.1f %%)", d.Name, d.Actual, d.Predicted, 100*d.Error())
+	switch {
+	case d.Within() && d.Low < d.High:
+		return s + ", inside the range"
+	case !d.Within() && d.Low < d.High:
+		return s + fmt.Sprintf(", outside the range of %s to %s", d.Low, d.High)
+	case !d.Within():
+		return s + ", which the plan has without a range"
+	}
+	return s
 }
 
 // Load is the load that the log's settings ask for; what the log does not say
@@ -61,6 +88,11 @@ func (r *Report) Load(given engine.Load) engine.Load {
 			flags[k] = v
 		}
 	}
+	// llama.cpp's whole context follows from that of a sequence; where it does
+	// not, sequences share it.
+	if flags["n_ctx"] == l.ContextTokens*max(1, l.Sequences) || given.ContextTokens > 0 {
+		delete(flags, "n_ctx")
+	}
 	for k, v := range given.Flags {
 		flags[k] = v
 	}
@@ -92,13 +124,9 @@ func (r *Report) Compare(p *calc.Result) []Difference {
 	var out []Difference
 	for i := range r.Actual {
 		a := &r.Actual[i]
-		name := a.Name
-		if r.byBuffer() {
-			name = a.Category.String()
-		}
-		at := slices.IndexFunc(out, func(d Difference) bool { return d.Name == name })
+		at := slices.IndexFunc(out, func(d Difference) bool { return d.Name == a.Name })
 		if at < 0 {
-			d := Difference{Name: name}
+			d := Difference{Name: a.Name}
 			d.Predicted, d.Low, d.High, d.Known = r.predicted(a, p)
 			out = append(out, d)
 			at = len(out) - 1
@@ -106,28 +134,55 @@ func (r *Report) Compare(p *calc.Result) []Difference {
 		out[at].Actual += a.Bytes
 		out[at].Line = a.Line
 	}
-	return out
+	return append(out, total(out)...)
+}
+
+// total sums what both the log and the plan have; none for a single figure. A
+// pool takes what the rest leaves, so that the rest alone has a range.
+func total(rows []Difference) []Difference {
+	t := Difference{Name: "total", Known: true}
+	n := 0
+	for i := range rows {
+		if d := rows[i]; d.Known {
+			if strings.HasSuffix(d.Name, "pool") {
+				d.Low, d.High = d.Predicted, d.Predicted
+			}
+			t.Actual, t.Predicted, t.Low, t.High = t.Actual+d.Actual, t.Predicted+d.Predicted, t.Low+d.Low, t.High+d.High
+			t.Line = max(t.Line, d.Line)
+			n++
+		}
+	}
+	if n < 2 {
+		return nil
+	}
+	return []Difference{t}
 }
 
 // predicted is the plan's figure for what the log calls a.
 func (r *Report) predicted(a *Actual, p *calc.Result) (expected, low, high engine.Bytes, known bool) {
 	switch {
+	case strings.HasPrefix(a.Name, "draft "): // the plan is of the main model
+		return 0, 0, 0, false
 	case a.Category == engine.KVCache && p.Cache.Pool > 0 && len(p.Devices) > 0:
 		d := &p.Devices[0] // the pool takes what the rest leaves
 		return p.Cache.Pool, p.Cache.Pool - (d.High - d.Required), p.Cache.Pool + d.Required - d.Low, true
 	case strings.HasSuffix(a.Name, "pool"): // unknown without the device
 		return 0, 0, 0, false
-	case a.Name == "peak":
-		return p.Totals.Required, p.Totals.Low, p.Totals.High, true
 	}
+	peak := a.Name == "peak" // of all buffers, the process beside them not counted
 	for i := range p.Terms {
 		t := &p.Terms[i]
-		if t.Category != a.Category || a.Category == engine.Runtime && !counts(a.Name, t.Name) {
+		switch {
+		case peak && t.Category == engine.Runtime, !peak && t.Category != a.Category:
 			continue
+		case !peak && a.Category == engine.Runtime && !counts(a.Name, t.Name):
+			continue
+		case r.byBuffer() && a.Category == engine.Workspace && !strings.EqualFold(a.Name, t.Name):
+			continue // a start that failed has some of the buffers
 		}
 		n := engine.Bytes(1)
 		switch {
-		case r.byBuffer():
+		case r.byBuffer(), peak:
 			n = engine.Bytes(max(1, len(t.On)))
 		case !slices.Contains(t.On, 0):
 			continue

@@ -5,7 +5,6 @@
 package enginelog
 
 import (
-	"strconv"
 	"strings"
 
 	"hwledger/calc/engine"
@@ -19,9 +18,10 @@ const (
 	maxLine = 16 << 10
 )
 
-// Report is what a log says. Zero values were not in it.
-type Report struct {
-	Engine, Version string
+// Settings are what an engine was asked for, as far as its log says. Zero
+// values were not in it.
+type Settings struct {
+	Version string
 	// Model is the name or path that the engine was given, Name what the model
 	// file calls itself.
 	Model, Name string
@@ -33,21 +33,39 @@ type Report struct {
 	BatchTokens               int64
 	Utilization               float64
 	GPULayers                 *int64
+	// DeviceBytes is the memory of one device, the smallest when they differ:
+	// all of it, or what was free where the engine prints no more. FreeBytes is
+	// what was free of it before the start, 0 when the log does not say.
+	DeviceBytes, FreeBytes engine.Bytes
+}
+
+// Report is what a log says.
+type Report struct {
+	Engine string
+	Settings
 	// Flags are further settings by the engine's own names.
 	Flags engine.Flags
+	// Lines are the lines that settings and flags were read on, by their names
+	// on the public surface.
+	Lines map[string]int
 	// Devices are those that the log lists, by the engine's own names.
 	Devices []Device
-	// DeviceBytes is the memory of one device, the smallest when they differ.
-	DeviceBytes engine.Bytes
 	// Actual is what the engine took.
 	Actual         []Actual
 	CapacityTokens int64
 	Concurrency    float64
-	Failure        *Failure
+	// Started is whether the engine says that it was ready.
+	Started bool
+	Failure *Failure
 }
 
-// Device is one device that an engine lists.
-type Device struct{ ID, Name string }
+// Device is one device that an engine or a driver lists.
+type Device struct {
+	// ID is the engine's name for it, "" when only its product name is known.
+	ID, Name string
+	// Free is what was free before the start, 0 when the log does not say.
+	Free engine.Bytes
+}
 
 // Actual is one figure of memory.
 type Actual struct {
@@ -59,26 +77,7 @@ type Actual struct {
 	Host  bool
 	Bytes engine.Bytes
 	Line  int
-}
-
-// Failure is why a start failed.
-type Failure struct {
-	// Kind is out_of_memory, port_in_use, bad_model or failed.
-	Kind string
-	// Stage is what it was doing: load, profile, cache, run, start.
-	Stage string
-	Cause string
-	// Short is how much memory was missing, 0 when the log does not say.
-	Short engine.Bytes
-	// Fits is the longest context that the engine itself says would fit.
-	Fits int64
-	Line int
-}
-
-// reading is the work of one Parse.
-type reading struct {
-	*Report
-	line int
+	rank  int
 }
 
 // format is how one engine logs.
@@ -104,26 +103,26 @@ func Parse(log string) (*Report, error) {
 		return nil, model.Errorf(model.InvalidArgument, "log", "no engine is recognised in it").
 			WithHint("paste the engine's own start-up log: vLLM, SGLang, llama.cpp, Ollama, TGI, TensorRT-LLM, mistral.rs or MLX")
 	}
-	r := &reading{Report: &Report{Engine: f.engine, Flags: engine.Flags{}}}
+	return f.parse(log), nil
+}
+
+// parse reads a log as one of the format.
+func (f *format) parse(log string) *Report {
+	r := newReading(f.engine)
 	for line := range strings.Lines(log) {
 		r.line++
-		line = line[:min(len(line), maxLine)]
-		if strings.Contains(line, "\x1b") {
-			line = escape.re().ReplaceAllString(line, "")
-		}
-		line = strings.TrimRight(line, "\r\n")
-		for _, set := range [][]rule{f.rules, failures} {
-			for i := range set {
-				if m := set[i].match(line); m != nil {
-					set[i].do(r, m)
-				}
-			}
-		}
+		r.read(plain(line), f.rules, common, failures)
 	}
-	if n, ok := r.Flags["n_ctx"].(int64); ok && r.ContextTokens == 0 {
-		r.ContextTokens = n / max(1, r.Sequences)
+	return r.finish()
+}
+
+// plain is a line without its end and without a terminal's colours.
+func plain(line string) string {
+	line = line[:min(len(line), maxLine)]
+	if strings.Contains(line, "\x1b") {
+		line = escape.re().ReplaceAllString(line, "")
 	}
-	return r.Report, nil
+	return strings.TrimRight(line, "\r\n")
 }
 
 // detect returns the format whose marks are in the log most often.
@@ -140,63 +139,4 @@ func detect(log string) *format {
 		}
 	}
 	return best
-}
-
-// set keeps a figure, in the place of an earlier one of that name and device.
-func (r *reading) set(name string, c engine.Category, on string, b engine.Bytes) {
-	host := strings.HasPrefix(on, "CPU") || strings.HasSuffix(on, "_Host") || on == "host"
-	for i := range r.Actual {
-		if a := &r.Actual[i]; a.Name == name && a.On == on {
-			a.Bytes, a.Line = b, r.line
-			return
-		}
-	}
-	r.Actual = append(r.Actual, Actual{Name: name, Category: c, On: on, Host: host, Bytes: b, Line: r.line})
-}
-
-// add is set for a figure that an engine prints in parts.
-func (r *reading) add(name string, c engine.Category, on string, b engine.Bytes) {
-	for i := range r.Actual {
-		if a := &r.Actual[i]; a.Name == name && a.On == on {
-			a.Bytes, a.Line = a.Bytes+b, r.line
-			return
-		}
-	}
-	r.set(name, c, on, b)
-}
-
-// fail keeps the first cause: what follows is mostly its consequence. A cause
-// that says how much was missing takes the place of one that does not.
-func (r *reading) fail(f Failure) {
-	if r.Failure != nil && (r.Failure.Short > 0 || f.Short <= 0) {
-		return
-	}
-	f.Line = r.line
-	r.Failure = &f
-}
-
-// number reads "388,000" and "15.27"; 0 when it is none.
-func number(s string) float64 {
-	v, err := strconv.ParseFloat(strings.ReplaceAll(s, ",", ""), 64)
-	if err != nil || v < 0 || v > 1e15 {
-		return 0
-	}
-	return v
-}
-
-func count(s string) int64 { return int64(number(s)) }
-
-func gib(s string) engine.Bytes { return engine.Bytes(number(s) * float64(engine.GiB)) }
-func mib(s string) engine.Bytes { return engine.Bytes(number(s) * float64(engine.MiB)) }
-
-// sized reads a figure with its unit. Engines that print GB mean 2³⁰ bytes,
-// but for MLX.
-func sized(s, unit string) engine.Bytes {
-	if strings.HasPrefix(strings.ToUpper(unit), "M") {
-		return mib(s)
-	}
-	if strings.HasPrefix(strings.ToUpper(unit), "K") {
-		return mib(s) / 1024
-	}
-	return gib(s)
 }

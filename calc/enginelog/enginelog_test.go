@@ -112,7 +112,7 @@ llama_kv_cache:      CUDA0 KV buffer size =    18.00 MiB
 	for _, a := range r.Actual {
 		got[a.Name+" "+a.On] = a.Bytes / engine.MiB
 	}
-	if len(r.Devices) != 2 || r.Devices[1] != (Device{"CUDA1", "NVIDIA GeForce RTX 3090"}) || r.DeviceBytes != 23000*engine.MiB {
+	if len(r.Devices) != 2 || r.Devices[1] != (Device{"CUDA1", "NVIDIA GeForce RTX 3090", 23000 * engine.MiB}) || r.DeviceBytes != 23000*engine.MiB {
 		t.Errorf("devices %v of %s", r.Devices, r.DeviceBytes)
 	}
 	if r.Quantization != "Q4_K_M" || *r.GPULayers != 25 || r.ContextTokens != 8192 || r.Sequences != 4 ||
@@ -130,29 +130,41 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A log is foreign: whatever is in it, no figure is negative and none is lost
-// to a panic.
+// A log is foreign: whatever is in it, and whichever engine it is read as, no
+// figure is negative and none is lost to a panic.
 func FuzzParse(f *testing.F) {
-	f.Add("vllm: Free memory on device (3.22/4.0 GiB) on startup is less than desired GPU memory utilization (0.9, 3.6 GiB).")
+	for _, e := range excerpts(f) {
+		f.Add(strings.Join(e.Log, "\n"))
+	}
 	f.Add("load_tensors: CUDA0 model buffer size = 10000.00 MiB\n\x1b[0mllama_context: n_ctx = 0\nn_seq_max = 99999999999999999999")
-	f.Add("[TP0] KV Cache is allocated. #tokens: 441600, K size: 9.90 GB, V size: 9.90 GB")
 	f.Add("mlx_lm Peak memory: 1e999 GB")
+	f.Add("num_shard: Some(\n    4,\n)\nOutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB (GPU 0; 23.69 GiB total capacity; 94.19 MiB free)")
 	f.Fuzz(func(t *testing.T, log string) {
-		r, err := Parse(log)
-		if err != nil {
-			return
+		if _, err := Parse(log); err != nil && len(log) < MaxLog && detect(log) != nil {
+			t.Error(err)
 		}
-		for _, a := range r.Actual {
-			if a.Bytes < 0 || a.Line < 1 {
-				t.Errorf("%+v", a)
-			}
+		for _, format := range formats {
+			r := format.parse(log)
+			sound(t, r)
+			r.Remedy()
+			r.Hardware(r.Load(engine.Load{}))
 		}
-		if r.ContextTokens < 0 || r.DeviceBytes < 0 || r.CapacityTokens < 0 {
-			t.Errorf("%+v", r)
-		}
-		r.Load(engine.Load{})
-		r.Remedy()
 	})
+}
+
+func sound(t *testing.T, r *Report) {
+	t.Helper()
+	for _, a := range r.Actual {
+		if a.Bytes < 0 || a.Line < 1 || a.Name == "" {
+			t.Errorf("%+v", a)
+		}
+	}
+	if r.ContextTokens < 0 || r.DeviceBytes < 0 || r.FreeBytes < 0 || r.CapacityTokens < 0 || r.Utilization < 0 {
+		t.Errorf("%+v", r)
+	}
+	if f := r.Failure; f != nil && (f.Kind == "" || f.Stage == "" || f.Cause == "" || f.Short < 0 || f.Line < 1) {
+		t.Errorf("%+v", f)
+	}
 }
 
 // BenchmarkParse reads the longest log there may be, most of which says

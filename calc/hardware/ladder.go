@@ -11,8 +11,10 @@ import (
 // Rung is a number of equal accelerators.
 type Rung struct {
 	// Name is what Parse reads: "2x RTX 4090".
-	Name    string
-	Devices []engine.Device
+	Name          string
+	Vendor, Class string
+	Count         int
+	Devices       []engine.Device
 	// Memory is usable memory of all of them.
 	Memory engine.Bytes
 	// USDPerHour is the cloud price of all of them, 0 when none is recorded.
@@ -48,7 +50,7 @@ func Ladder() []Rung {
 }
 
 func rung(a Accelerator, n int) Rung {
-	r := Rung{Name: a.Name, Devices: repeat(a.Device(), n*max(1, a.Devices)), USDPerHour: a.USDPerHour * float64(n)}
+	r := Rung{Name: a.Name, Vendor: a.Vendor, Class: a.Class, Count: n, Devices: repeat(a.Device(), n*max(1, a.Devices)), USDPerHour: a.USDPerHour * float64(n)}
 	if n > 1 {
 		r.Name = fmt.Sprintf("%dx %s", n, a.Name)
 	}

@@ -20,3 +20,6 @@ func report(ctx context.Context, done, total int64, what string) {
 		f(done, total, Clean(what, MaxText))
 	}
 }
+
+// Report tells the context's listener of slow work that is no lookup.
+func Report(ctx context.Context, done, total int64, what string) { report(ctx, done, total, what) }

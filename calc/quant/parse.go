@@ -102,6 +102,12 @@ func Served(m *model.Model, name, engine string, served []string) error {
 	return e.WithHint("use one of the candidates, or an engine that reads this format")
 }
 
+// StoredAs reports whether a scheme is what the model's files store, by any of
+// its names.
+func StoredAs(m *model.Model, name string) bool {
+	return strings.EqualFold(name, "auto") || m.Quant != nil && strings.EqualFold(m.Quant.Method, name) || Served(m, name, "", nil) == nil
+}
+
 // ForGGUF is For an engine that reads GGUF only: a checkpoint in another
 // format is taken as its conversion, whose unquantized tensors keep its dtype
 // and whose MXFP4 experts stay MXFP4.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -14,11 +15,21 @@ import (
 )
 
 func call(e *env, args []string) int {
+	launch, args, err := leadingFlags(args)
+	if err != nil {
+		return misuse(e, "call: %v", err)
+	}
 	if len(args) == 0 {
 		return misuse(e, "call needs the name of a tool; hwledger-mcp tools lists them")
 	}
 	name := args[0]
-	s, err := surface(e, tools.Options{})
+	var opts tools.Options
+	end, err := launch.withSidecars(e, &opts)
+	if err != nil {
+		return misuse(e, "%v", err)
+	}
+	defer end()
+	s, err := surface(e, opts)
 	if err != nil {
 		return misuse(e, "%v", err)
 	}
@@ -50,6 +61,16 @@ func call(e *env, args []string) int {
 		return exitError
 	}
 	return exitOK
+}
+
+// leadingFlags reads the switches before the tool's name; what follows it are
+// the tool's arguments.
+func leadingFlags(args []string) (*launching, []string, error) {
+	f := flag.NewFlagSet("call", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	launch := launchFlags(f)
+	err := f.Parse(args)
+	return launch, f.Args(), err
 }
 
 // mostInput bounds what is read from stdin.
@@ -89,7 +110,11 @@ Exit codes: 0 ok, 1 tool error (its object is on standard output), 2 usage.
 
   hwledger-mcp call lookup_hardware name="RTX 4090"
   hwledger-mcp call plan_memory '{"model":"Qwen/Qwen3-8B","hardware":"RTX 4090"}'
+  hwledger-mcp call --allow-launch launch_sidecar model=./x.gguf lifetime=detached confirm=true
   hwledger-mcp call TOOL --help describes a tool's arguments.
+
+Before TOOL: --allow-launch offers the tools that launch engines; --model-root
+FOLDER and --engine-path NAME=FILE are as in serve.
 `)
 }
 

@@ -14,11 +14,13 @@ func list(e *env, args []string) int {
 	asJSON := f.Bool("json", false, "print the tools as tools/list sends them")
 	markdown := f.Bool("markdown", false, "print the reference in Markdown")
 	update := f.String("update", "", "write the reference between the markers of this `file`")
-	options := surfaceFlags(f)
+	options, launch := surfaceFlags(f), launchFlags(f)
 	if code, ok := parseFlags(e, f, args); !ok {
 		return code
 	}
-	s, err := surface(e, options())
+	opts := options()
+	opts.AllowLaunch = launch.allow
+	s, err := surface(e, opts)
 	if err != nil {
 		return misuse(e, "%v", err)
 	}

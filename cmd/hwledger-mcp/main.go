@@ -32,6 +32,8 @@ type env struct {
 	getenv         func(string) string
 	// terminal reports that stdout is one.
 	terminal bool
+	// ledger is this user's, opened when it is first needed.
+	ledger *ledgerHome
 }
 
 // command is one subcommand.
@@ -44,12 +46,14 @@ type command struct {
 // commands are all subcommands: a new one is one line here.
 func commands() []command {
 	return []command{
-		{"serve", "[--transport stdio,http,sse] [--listen ADDRESS] [--toolsets LIST] [--read-only]", "run the MCP server", serve, nil},
+		{"serve", "[--transport stdio,http,sse] [--listen ADDRESS] [--toolsets LIST] [--read-only] [--allow-launch]", "run the MCP server", serve, nil},
 		{"plan", "MODEL [--NAME VALUE | NAME=VALUE]…", "say whether a model fits", plan, planHelp},
-		{"call", "TOOL [JSON | NAME=VALUE… | -]", "call a tool and print its answer as JSON", call, callHelp},
+		{"call", "[--allow-launch] TOOL [JSON | NAME=VALUE… | -]", "call a tool and print its answer as JSON", call, callHelp},
 		{"tools", "[--json | --markdown | --update FILE]", "list the tools", list, nil},
 		{"probe", "[--json] [--full] [--sample-seconds N]", "say what hardware this machine has", probeHardware, nil},
 		{"doctor", "", "say what is missing on this machine and how to mend it", doctor, nil},
+		{"ledger", "verify|export|query|checkpoint|prove|check|key|backup|import|erase [--NAME VALUE]…", "check, read and copy the ledger", ledgerCommand, ledgerHelp},
+		{"completion", "bash | zsh | fish | powershell", "print a script that completes this program's words", completion, nil},
 		{"version", "", "print the version", printVersion, nil},
 	}
 }
@@ -65,7 +69,9 @@ func main() {
 }
 
 // run finds the command that args name, and runs it.
-func run(e *env, args []string) int {
+func run(e *env, args []string) (code int) {
+	e.ledger = &ledgerHome{getenv: e.getenv}
+	defer func() { code = closeLedger(e, code) }()
 	if len(args) == 0 {
 		usage(e.stderr)
 		return exitUsage
@@ -98,9 +104,9 @@ func isHelp(s string) bool { return s == "-h" || s == "-help" || s == "--help" }
 func usage(w io.Writer) {
 	fmt.Fprint(w, "hwledger-mcp: will this model fit on this hardware, under this engine, with this load?\n\nCommands:\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.short)
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.short)
 	}
-	fmt.Fprint(w, "  help     describe a command: help COMMAND\n")
+	fmt.Fprint(w, "  help       describe a command: help COMMAND\n")
 }
 
 func help(e *env, args []string) int {
@@ -135,6 +141,8 @@ func surface(e *env, opts tools.Options) (*tools.Surface, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
+	e.ledger.readOnly, e.ledger.log = opts.ReadOnly, opts.Log
+	opts.Ledger = e.ledger.tool
 	return tools.New(opts)
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"hwledger/tools"
@@ -22,6 +24,11 @@ func plan(e *env, args []string) int {
 	if err := a.parse(args); err != nil {
 		return misuse(e, "plan: %v", err)
 	}
+	output, _ := a.values["output"].(string)
+	delete(a.values, "output")
+	if kind := filepath.Ext(output); output != "" && kind != ".svg" && kind != ".png" {
+		return misuse(e, "plan: --output draws a picture.svg or picture.png, not %q", output)
+	}
 	if err := planArguments(&a); err != nil {
 		return misuse(e, "plan: %v", err)
 	}
@@ -31,6 +38,12 @@ func plan(e *env, args []string) int {
 	}
 	r := s.Call(e.ctx, planTool, raw)
 	p, _ := r.Answer.(*tools.Plan)
+	if output != "" && p != nil {
+		if err := savePicture(output, p); err != nil {
+			fmt.Fprintf(e.stderr, "hwledger-mcp: %v\n", err)
+			return exitError
+		}
+	}
 	switch {
 	case a.on["json"]:
 		if err := printJSON(e.stdout, r.Structured); err != nil {
@@ -79,9 +92,22 @@ func planArguments(a *arguments) error {
 	return nil
 }
 
+// savePicture draws the plan into a file, in the format that its name says.
+func savePicture(file string, p *tools.Plan) error {
+	drawn := p.SVG()
+	if filepath.Ext(file) == ".png" {
+		var err error
+		if drawn, err = p.PNG(); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(file, drawn, 0o644)
+}
+
 func planHelp(e *env) {
 	fmt.Fprint(e.stdout, `
   --json              print the answer's JSON object
+  --output FILE       draw the plan into FILE.svg or FILE.png
   --fail-unless-fits  exit with 3 unless the verdict is "fits"
 
   hwledger-mcp plan Qwen/Qwen3-8B --hardware "RTX 4090" --context-tokens 32768

@@ -9,16 +9,18 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/mark3labs/mcp-go/server"
 
+	"hwledger/internal/observe"
 	"hwledger/internal/stdio"
 	"hwledger/tools"
 )
 
 // surfaceFlags are the flags that choose tools.
 func surfaceFlags(f *flag.FlagSet) func() tools.Options {
-	sets := f.String("toolsets", "", "offer only these toolsets, comma separated: model, plan, hardware")
+	sets := f.String("toolsets", "", "offer only these toolsets, comma separated: model, plan, hardware, sidecar, ledger")
 	readOnly := f.Bool("read-only", false, "leave out tools that change anything")
 	offline := f.Bool("offline", false, "never use the network")
 	return func() tools.Options {
@@ -66,7 +68,7 @@ func serve(e *env, args []string) int {
 	level := f.String("log-level", "info", "least level of log messages on stderr: debug, info, warn, error")
 	format := f.String("log-format", "text", "form of log messages: text or json")
 	network := webFlags(f)
-	options := surfaceFlags(f)
+	options, launch := surfaceFlags(f), launchFlags(f)
 	if code, ok := parseFlags(e, f, args); !ok {
 		return code
 	}
@@ -80,6 +82,23 @@ func serve(e *env, args []string) int {
 	}
 	opts := options()
 	opts.Log = log
+	opts.Watchers = append(opts.Watchers, logCalls(log))
+	traces, err := observe.NewTraces(version(), e.getenv, log)
+	if err != nil {
+		return misuse(e, "%v", err)
+	}
+	if traces != nil {
+		opts.Watchers = append(opts.Watchers, traces.Watch)
+		defer closeTraces(traces, log)
+	}
+	if *network.metrics && *transport == "stdio" {
+		return misuse(e, "--metrics needs a transport that listens: http or sse")
+	}
+	end, err := launch.withSidecars(e, &opts)
+	if err != nil {
+		return misuse(e, "%v", err)
+	}
+	defer end()
 	switch *transport {
 	case "stdio":
 		return serveStdio(e, opts)
@@ -87,6 +106,26 @@ func serve(e *env, args []string) int {
 		return serveWeb(e, opts, network, *transport)
 	}
 	return misuse(e, "there is no transport %q; there are stdio, http, sse and http,sse", *transport)
+}
+
+// logCalls says of every call how it ended and how long it took.
+func logCalls(log *slog.Logger) tools.Watcher {
+	return func(ctx context.Context, c tools.Call) (context.Context, func(*tools.Result)) {
+		start := time.Now()
+		return ctx, func(r *tools.Result) {
+			log.LogAttrs(ctx, slog.LevelDebug, "call", slog.String("tool", c.Tool), slog.String("error", string(r.Code)), slog.Duration("took", time.Since(start)))
+		}
+	}
+}
+
+// closeTraces sends the last spans; a collector that is gone does not hold up
+// the end for long.
+func closeTraces(t *observe.Traces, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := t.Close(ctx); err != nil {
+		log.Warn("the last traces were not sent", "error", err)
+	}
 }
 
 // newLog returns the log on stderr; standard output may belong to the

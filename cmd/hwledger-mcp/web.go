@@ -5,11 +5,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"hwledger/internal/observe"
+	"hwledger/internal/planner"
 	"hwledger/internal/web"
 	"hwledger/tools"
 )
@@ -18,6 +21,7 @@ import (
 type network struct {
 	listen, tokenFile, cert, key, clientCA *string
 	hosts, origins                         *string
+	metrics                                *bool
 }
 
 func webFlags(f *flag.FlagSet) network {
@@ -29,6 +33,7 @@ func webFlags(f *flag.FlagSet) network {
 		clientCA:  f.String("client-ca", "", "`file` with the authorities whose clients may connect (mutual TLS)"),
 		hosts:     f.String("allow-host", "", "names that the server is reached by beside localhost, comma separated"),
 		origins:   f.String("allow-origin", "", "web origins whose pages may call the server, comma separated"),
+		metrics:   f.Bool("metrics", false, "serve metrics for Prometheus at /metrics"),
 	}
 }
 
@@ -87,9 +92,18 @@ func serveWeb(e *env, opts tools.Options, n network, transports string) int {
 		return misuse(e, "%v", err)
 	}
 	opts.Settle = settle
+	if *n.metrics {
+		m := observe.NewMetrics(version())
+		opts.Watchers = append(opts.Watchers, m.Watch)
+		o.Pages = map[string]http.Handler{"GET /metrics": m}
+	}
 	srv, code := mcpServer(e, opts)
 	if srv == nil {
 		return code
+	}
+	o.Open = map[string]http.Handler{}
+	if strings.Contains(transports, "http") { // which the page talks to
+		o.Open["/planner"] = planner.Handler()
 	}
 	o.HTTP, o.SSE, o.Log = strings.Contains(transports, "http"), strings.Contains(transports, "sse"), opts.Log
 	s, err := web.Listen(srv, o)

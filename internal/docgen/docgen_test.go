@@ -15,7 +15,7 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := tools.New(tools.Options{})
+	s, err := tools.New(tools.Options{AllowLaunch: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func TestREADME(t *testing.T) {
 		t.Fatalf("README.md: %v", err)
 	}
 	if !bytes.Equal(doc, want) {
-		t.Error("the reference in README.md is out of date: go run ./cmd/hwledger-mcp tools --update README.md")
+		t.Error("the reference in README.md is out of date: go run ./cmd/hwledger-mcp tools --allow-launch --update README.md")
 	}
 }
 
@@ -42,7 +42,7 @@ func TestReplace(t *testing.T) {
 }
 
 func TestTableCells(t *testing.T) {
-	s, err := tools.New(tools.Options{})
+	s, err := tools.New(tools.Options{AllowLaunch: true})
 	if err != nil {
 		t.Fatal(err)
 	}

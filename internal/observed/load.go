@@ -3,7 +3,6 @@ package observed
 import (
 	"regexp"
 	"slices"
-	"strings"
 
 	"hwledger/calc/engine"
 )
@@ -30,18 +29,12 @@ func Release(build string) string {
 	return ""
 }
 
-// HostBuffer reports whether a buffer type is ordinary memory, pinned memory
-// and repacked weights included.
-func HostBuffer(name string) bool {
-	return strings.HasPrefix(name, "CPU") || strings.HasPrefix(name, "AMX") || strings.HasSuffix(name, "_Host")
-}
-
 // DeviceNames returns the buffer types that are not the host's, in the order
 // of the devices.
 func (r *EngineRow) DeviceNames() []string {
 	var names []string
 	for n := range r.Breakdown {
-		if !HostBuffer(n) {
+		if !engine.HostBuffer(n) {
 			names = append(names, n)
 		}
 	}
@@ -54,7 +47,7 @@ func (r *EngineRow) DeviceNames() []string {
 func (r *EngineRow) Backends() []Buffers {
 	var host Buffers
 	for n, b := range r.Breakdown {
-		if HostBuffer(n) {
+		if engine.HostBuffer(n) {
 			host.Model += b.Model
 			host.Context += b.Context
 			host.Compute += b.Compute
@@ -123,22 +116,9 @@ func (r *EngineRow) Load() (engine.Load, engine.Hardware) {
 	for i := range max(r.Devices, len(names)) {
 		d := engine.Device{Name: "device", Free: engine.GiB}
 		if i < len(names) {
-			d.Name, d.Vendor = names[i], Vendor(names[i])
+			d.Name, d.Vendor = names[i], engine.BufferVendor(names[i])
 		}
 		hw.Devices = append(hw.Devices, d)
 	}
 	return load, hw
-}
-
-// Vendor returns the vendor of a device by its buffer type, "" when the type
-// does not tell.
-func Vendor(buffer string) string {
-	for _, v := range []struct{ prefix, vendor string }{
-		{"CUDA", "nvidia"}, {"ROCm", "amd"}, {"HIP", "amd"}, {"Metal", "apple"}, {"MTL", "apple"}, {"SYCL", "intel"},
-	} {
-		if strings.HasPrefix(buffer, v.prefix) {
-			return v.vendor
-		}
-	}
-	return ""
 }

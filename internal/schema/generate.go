@@ -40,13 +40,8 @@ func Output[T any]() *Schema {
 	if req := s.required(); len(req) > 0 {
 		s.Discriminator = req[0]
 	}
-	s.Depth = outputDepth
 	return s
 }
-
-// outputDepth spells out a result's own properties: the objects in it are
-// documented where people read, in the README.
-const outputDepth = 1
 
 func generate(t reflect.Type) *Schema {
 	if t.Kind() == reflect.Pointer {
@@ -183,6 +178,7 @@ func (g *generator) fields(t reflect.Type, s *Schema, at []int) {
 			Aliases:  split(f.Tag.Get("alias")),
 			Schema:   p,
 			Brief:    brief,
+			Rare:     f.Tag.Get("rare") == "true",
 
 			index:     index,
 			omitEmpty: strings.Contains(opts, "omitempty"),

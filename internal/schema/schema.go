@@ -11,6 +11,7 @@
 //	min, max bounds of a number
 //	alias    other names people use for it, for "did you mean" only
 //	brief    "true": write the type only, of an embedded struct's fields too
+//	rare     "true": do not write it at all where it is brief
 //
 // A field is required unless its json tag has omitempty or omitzero.
 package schema
@@ -44,11 +45,19 @@ type Schema struct {
 	// Ref names an entry of the root's Defs.
 	Ref  string
 	Defs map[string]*Schema
-	// Depth, at the root, is how many levels of objects are written with their
-	// properties; deeper ones are written as objects only. 0 writes all. The
-	// list of tools is in the context of every conversation, so that what a
-	// schema spells out has to earn its place; checks use the whole schema.
-	Depth int
+}
+
+// Gist is what a list of tools says of a result: that it is an object, and its
+// first property when that is a plain value, such as a verdict. The list is in
+// the context of every conversation, so that what it spells out has to earn its
+// place; checks use the whole schema.
+func (s *Schema) Gist() *Schema {
+	out := &Schema{Type: "object"}
+	if p := s.Properties; len(p) > 0 && p[0].Schema.Type != "" && p[0].Schema.Type != "object" && p[0].Schema.Type != "array" {
+		out.Properties = []Property{p[0]}
+		out.Properties[0].Required = false // an error has another form
+	}
+	return out
 }
 
 // Property is a named member of an object.
@@ -58,8 +67,9 @@ type Property struct {
 	Aliases  []string
 	Schema   *Schema
 	// Brief properties are written with their type only: another tool in the
-	// same list describes them.
-	Brief bool
+	// same list describes them. Those that are Rare too are accepted and not
+	// written at all.
+	Brief, Rare bool
 
 	// Where the Go value is, and when encoding/json leaves it out.
 	index               []int
@@ -105,23 +115,15 @@ func (s *Schema) required() []string {
 
 // MarshalJSON writes the schema with its properties in order.
 func (s *Schema) MarshalJSON() ([]byte, error) {
-	w := writer{root: s}
-	depth := s.Depth
-	if depth == 0 {
-		depth = unlimited
-	}
-	w.schema(s, depth)
+	w := writer{}
+	w.schema(s)
 	return w.buf.Bytes(), w.err
 }
 
-// unlimited is a depth that no schema reaches.
-const unlimited = 1 << 20
-
 // writer writes JSON objects with keys in the order given.
 type writer struct {
-	root *Schema
-	buf  bytes.Buffer
-	err  error
+	buf bytes.Buffer
+	err error
 }
 
 func (w *writer) value(v any) {
@@ -141,11 +143,7 @@ func (w *writer) key(first *bool, name string) {
 	w.buf.WriteByte(':')
 }
 
-// schema writes s with depth more levels of objects spelled out.
-func (w *writer) schema(s *Schema, depth int) {
-	if s.Ref != "" && w.root.Depth > 0 {
-		s = w.root.Defs[s.Ref] // definitions are not written then
-	}
+func (w *writer) schema(s *Schema) {
 	w.buf.WriteByte('{')
 	first := true
 	put := func(name string, v any) {
@@ -175,16 +173,16 @@ func (w *writer) schema(s *Schema, depth int) {
 	}
 	if s.Items != nil {
 		w.key(&first, "items")
-		w.schema(s.Items, depth)
+		w.schema(s.Items)
 	}
 	if len(s.AnyOf) > 0 {
 		w.key(&first, "anyOf")
-		w.list(s.AnyOf, func(x *Schema) { w.schema(x, depth) })
+		w.list(s.AnyOf, w.schema)
 	}
-	if s.Type == "object" && depth > 0 {
-		w.object(s, &first, depth-1)
+	if s.Type == "object" {
+		w.object(s, &first)
 	}
-	if len(s.Defs) > 0 && s.Depth == 0 {
+	if len(s.Defs) > 0 {
 		w.key(&first, "$defs")
 		w.defs(s.Defs)
 	}
@@ -222,17 +220,22 @@ func (w *writer) brief(s *Schema) {
 	w.buf.WriteByte('}')
 }
 
-func (w *writer) object(s *Schema, first *bool, depth int) {
+func (w *writer) object(s *Schema, first *bool) {
+	hidden := false
 	if len(s.Properties) > 0 || s.Closed {
 		w.key(first, "properties")
 		w.buf.WriteByte('{')
 		none := true
 		for _, p := range s.Properties {
+			if p.Brief && p.Rare {
+				hidden = true
+				continue
+			}
 			w.key(&none, p.Name)
 			if p.Brief {
 				w.brief(p.Schema)
 			} else {
-				w.schema(p.Schema, depth)
+				w.schema(p.Schema)
 			}
 		}
 		w.buf.WriteByte('}')
@@ -247,12 +250,13 @@ func (w *writer) object(s *Schema, first *bool, depth int) {
 		}
 	}
 	switch {
+	case s.Closed && hidden: // there are more than are written
 	case s.Closed:
 		w.key(first, "additionalProperties")
 		w.value(false)
 	case s.Values != nil:
 		w.key(first, "additionalProperties")
-		w.schema(s.Values, depth)
+		w.schema(s.Values)
 	case len(s.Properties) == 0:
 		// Any object at all; said aloud, because some clients take an object
 		// without properties for an empty one.
@@ -271,7 +275,7 @@ func (w *writer) defs(defs map[string]*Schema) {
 	none := true
 	for _, name := range names {
 		w.key(&none, name)
-		w.schema(defs[name], unlimited)
+		w.schema(defs[name])
 	}
 	w.buf.WriteByte('}')
 }

@@ -49,7 +49,11 @@ type Options struct {
 	Drain time.Duration
 	// Pages are further handlers by pattern, behind the same guards.
 	Pages map[string]http.Handler
-	Log   *slog.Logger
+	// Open are handlers by pattern of pages that are the same for everybody,
+	// behind the checks of host and origin but without a token: a browser
+	// cannot send one with the address of a page.
+	Open map[string]http.Handler
+	Log  *slog.Logger
 }
 
 func (o *Options) fill() {
@@ -161,8 +165,12 @@ func (s *Server) handler(srv *server.MCPServer, local bool) http.Handler {
 	for pattern, h := range s.opts.Pages {
 		mux.Handle(pattern, h)
 	}
-	guarded := s.authorized(mux)
-	guarded = s.fromKnownOrigin(guarded)
+	open := http.NewServeMux()
+	open.Handle("/", s.authorized(mux))
+	for pattern, h := range s.opts.Open {
+		open.Handle(pattern, h)
+	}
+	guarded := s.fromKnownOrigin(open)
 	if local {
 		guarded = s.toKnownHost(guarded)
 	}

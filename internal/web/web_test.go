@@ -141,6 +141,36 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// TestOpen: a page without secrets needs no token, and is behind the other
+// guards; what is beside it needs one.
+func TestOpen(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") })
+	s, _, _ := start(t, Options{Tokens: []string{"0123456789abcdef"}, Open: map[string]http.Handler{"/page": page}}, nil)
+	for _, c := range []struct {
+		path, host, origin string
+		status             int
+	}{
+		{"/page", "localhost", "", 200},
+		{"/page", "evil.example", "", 403},
+		{"/page", "localhost", "http://evil.example", 403},
+		{"/page/more", "localhost", "", 401},
+		{"/mcp", "localhost", "", 401},
+		{"/page/../mcp", "localhost", "", 401},
+	} {
+		r, err := http.NewRequest(http.MethodGet, "http://"+s.Addr().String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.Opaque, r.Host = c.path, c.host // as it is, uncleaned
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		if status, body := send(t, http.DefaultClient, r); status != c.status {
+			t.Errorf("%+v: %d %s", c, status, body)
+		}
+	}
+}
+
 // TestSlowBody: a client that sends a byte now and then is ended, and does not
 // hold up others.
 func TestSlowBody(t *testing.T) {

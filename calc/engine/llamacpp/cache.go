@@ -57,7 +57,7 @@ func (s *settings) latentOf(m *model.Model) {
 			}
 		}
 	}
-	s.expanded = joint && !split
+	s.expanded = joint && !split || s.rules.plainLatent
 	s.mla = !s.expanded
 }
 

@@ -12,13 +12,14 @@ type sizes struct {
 	nOutputs               int64
 	cellsSWA               int64
 	unified                bool
+	padding                int64 // of a window's cells
 }
 
 // resolve applies the constructor of llama_context: batches are capped by the
 // context before the context is padded; without a unified cache every
 // sequence gets an equal, padded share, by which the context can grow.
 func resolve(nCtx, nSeq, nBatch, nUBatch, nOutputs, padding int64, unified, causal bool) (sizes, error) {
-	s := sizes{nSeq: max(1, nSeq), unified: unified}
+	s := sizes{nSeq: max(1, nSeq), unified: unified, padding: max(padding, 1)}
 	if s.nSeq > maxSequences {
 		return s, model.Errorf(model.InvalidArgument, "sequences", "llama.cpp serves at most %d sequences, not %d", maxSequences, s.nSeq).
 			WithHint("lower sequences (n_parallel) to %d or fewer", maxSequences)
@@ -58,5 +59,5 @@ func (s *sizes) windowCells(window int64, full bool) int64 {
 	if s.unified {
 		n *= s.nSeq
 	}
-	return pad(min(s.nCtxSeq, n+s.nUBatch), 256)
+	return pad(min(s.nCtxSeq, n+s.nUBatch), s.padding)
 }

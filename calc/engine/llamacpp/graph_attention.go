@@ -209,7 +209,18 @@ func (b *builder) flash(q id, heads, kvHeads, kd, vd int64, in *attnInput) id {
 		v = g.typed(2, shape{vd, in.cells, kvHeads, b.streams})
 	}
 	y := g.op(shape{vd, heads, b.tokens / b.streams, b.streams}, q, k, v, in.mask)
+	b.copies(y, b.s.typeK, kvHeads*kd, in)
+	b.copies(y, b.s.typeV, kvHeads*vd, in)
 	return g.view(y, b.rows(heads*vd))
+}
+
+// copies adds to the result of flash attention the f16 copy of a quantized
+// cache of n elements in a row, which CUDA keeps behind it.
+// (ggml/src/ggml-cuda/fattn-common.cuh)
+func (b *builder) copies(y id, t ggml.Type, n int64, in *attnInput) {
+	if b.s.scratch && quantized(t) && b.g.dev != b.g.host {
+		b.g.nodes[y].size += 2 * n * in.cells * b.streams
+	}
 }
 
 // hostCache appends a cache that stays in system memory.

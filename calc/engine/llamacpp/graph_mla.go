@@ -60,6 +60,7 @@ func (b *builder) attendLatent(a *model.MLA, q, k id, in *attnInput) id {
 			vc = g.typed(2, shape{a.KVLoRARank, in.cells, 1, b.streams})
 		}
 		y = g.op(shape{a.KVLoRARank, a.Heads, per, b.streams}, q, kc, vc, in.mask)
+		b.copies(y, b.s.typeK, width, in) // values are a view of the same copy
 		y = g.on(g.op(shape{a.ValDim, per, a.Heads, b.streams}, g.view(y, shape{a.KVLoRARank, per, a.Heads, b.streams})))
 		y = g.view(y, shape{a.ValDim, a.Heads, per, b.streams})
 		return g.view(g.op(g.shape(y), y), b.rows(a.Heads*a.ValDim))

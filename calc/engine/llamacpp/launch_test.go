@@ -97,7 +97,7 @@ func TestCommandIsAccepted(t *testing.T) {
 		}{
 			{"cache_type_k", pick("f16", "q8_0", "q4_0", "bf16")}, {"swa_full", pick(true, false)}, {"kv_unified", pick(true, false)},
 			{"n_batch", int64(32 + r.IntN(2000))}, {"n_ubatch", int64(16 + r.IntN(500))}, {"no_repack", pick(true, false)},
-			{"no_op_offload", pick(true, false)}, {"no_kv_offload", pick(true, false)}, {"no_mmap", pick(true, false)},
+			{"no_op_offload", pick(true, false)}, {"no_kv_offload", pick(true, false)}, {"no_mmap", pick(true, false)}, {"embeddings", pick(true, false)}, {"tensor_split", pick("3,1", "1,1,1")},
 			{"override_tensor", pick("", "blk\\.1\\.ffn_.*=CPU")}, {"split_mode", pick("layer", "none", "row")},
 		} {
 			if r.IntN(2) == 0 {
@@ -169,8 +169,11 @@ func TestCommandDoesWhatWasPlanned(t *testing.T) {
 		if !d.Within() {
 			t.Errorf("%s: the server logs %s, planned were %s", d.Name, d.Actual, d.Predicted)
 		}
+		if d.Name == "KV cache" && d.Actual != d.Predicted {
+			t.Errorf("the server logs a cache of %d bytes, planned were %d", d.Actual, d.Predicted)
+		}
 	}
-	if !seen["weights"] || !seen["kv_cache"] || !seen["workspace"] {
+	if !seen["weights"] || !seen["KV cache"] || !seen["compute buffer"] {
 		t.Errorf("read only %v of the log", seen)
 	}
 }

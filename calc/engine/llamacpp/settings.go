@@ -23,6 +23,7 @@ type settings struct {
 	mmproj       bool
 	embeddings   bool
 	pipeline     bool
+	scratch      bool // devices copy a quantized cache to f16 for flash attention
 	fragments    bool // devices pad quantized matrices' last row
 	rotate       bool
 	typeK, typeV ggml.Type
@@ -127,6 +128,7 @@ func (e *llama) settingsFor(m *model.Model, load engine.Load, hw engine.Hardware
 	}
 	s.pipeline = r.bool("pipeline_parallel", asynchronous(hw))
 	s.fragments = asynchronous(hw)
+	s.scratch = s.rules.scratch && len(hw.Devices) > 0 && hw.Devices[0].Vendor == "nvidia"
 	return s, r.err
 }
 
@@ -140,7 +142,7 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 	} else if !ok {
 		u.Assume("flags.n_parallel", strconv.FormatInt(nSeq, 10), "one slot for each sequence; llama-server without -np takes 4 unified slots")
 	}
-	unified := r.bool("kv_unified", e.unified)
+	unified := r.bool("kv_unified", e.unified) || s.rules.alwaysUnified
 	if _, ok := load.Flags["kv_unified"]; !ok && nSeq > 1 {
 		u.Assume("flags.kv_unified", strconv.FormatBool(unified), "the default with a given number of slots")
 	}

@@ -20,6 +20,16 @@ type rules struct {
 	earlyRows bool
 	// latentValues: latent attention also keeps its values (before b7820).
 	latentValues bool
+	// plainLatent: latent attention keeps keys and values by head, whatever the
+	// file (before b5130, pull request 12801).
+	plainLatent bool
+	// alwaysUnified: all sequences share one cache (before b5900; split caches
+	// came in mid-July 2025 with pull request 14363).
+	alwaysUnified bool
+	// scratch: CUDA's flash attention reserves f16 copies of a whole quantized
+	// cache behind its result (b9480 and later, pull request 23907; b9525 of
+	// 2026-06-05 has it).
+	scratch bool
 	// wideMask: masks are made as f32 on the host and cast for flash
 	// attention (before b9400).
 	wideMask bool
@@ -40,11 +50,14 @@ type rules struct {
 // The builds at which rules change. Semantic versions start after b10500; the
 // 0.7.0 that was measured is build 11669.
 const (
+	buildLatent   = 5130
 	buildIndex    = 5800
+	buildStreams  = 5900
 	buildPadding  = 7000
 	buildEmbd     = 7700
 	buildValues   = 7820
 	buildNarrow   = 9400
+	buildScratch  = 9480
 	buildSemantic = 10500
 	build070      = 11669
 )
@@ -62,15 +75,18 @@ func rulesFor(version string) (rules, error) {
 			WithHint("write a build such as b8999 or a release such as %s", Newest)
 	}
 	return rules{
-		version:      v,
-		mixedInputs:  build >= build070,
-		earlyRows:    build >= build070,
-		latentValues: build < buildValues,
-		wideMask:     build < buildNarrow,
-		oldPadding:   build < buildPadding,
-		embdInput:    build >= buildEmbd,
-		rowIndex:     build >= buildIndex,
-		serverRows:   build >= buildNarrow,
+		version:       v,
+		mixedInputs:   build >= build070,
+		earlyRows:     build >= build070,
+		latentValues:  build < buildValues,
+		alwaysUnified: build < buildStreams,
+		plainLatent:   build < buildLatent,
+		scratch:       build >= buildScratch,
+		wideMask:      build < buildNarrow,
+		oldPadding:    build < buildPadding,
+		embdInput:     build >= buildEmbd,
+		rowIndex:      build >= buildIndex,
+		serverRows:    build >= buildNarrow,
 	}, nil
 }
 

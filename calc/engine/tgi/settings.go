@@ -2,6 +2,7 @@ package tgi
 
 import (
 	"strconv"
+	"strings"
 
 	"hwledger/calc/engine"
 	"hwledger/calc/engine/paged"
@@ -58,7 +59,7 @@ func resolve(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usa
 	}
 	s.backend(m, o, u)
 	s.lengths(m, load, o, u)
-	s.captures(load, o)
+	s.captures(m, load, o)
 	s.promptRow = o.Bool("enable_prefill_logprobs", !s.release.AtLeast(wiggleOfTotal))
 	if o.Err != nil {
 		return nil, o.Err
@@ -168,19 +169,31 @@ func (s *settings) types(m *model.Model, load engine.Load, o *paged.Options, u *
 	return e
 }
 
-// captures resolves the batch sizes that CUDA graphs are captured for.
-func (s *settings) captures(load engine.Load, o *paged.Options) {
-	switch o.Text("quantize") {
-	case "exl2", "bitsandbytes":
-	default:
-		if o.Given("cuda_graphs") {
-			if !isZero(load.Flags["cuda_graphs"]) {
-				s.graphs = int64(len(o.Ints("cuda_graphs", 1<<16)))
-			}
-			return
+// captures resolves the batch sizes that CUDA graphs are captured for: those
+// that are given, whatever the weights; by default none for weights that graphs
+// do not work with. (launcher/src/main.rs)
+func (s *settings) captures(m *model.Model, load engine.Load, o *paged.Options) {
+	q := o.Text("quantize")
+	switch {
+	case o.Given("cuda_graphs"):
+		if !isZero(load.Flags["cuda_graphs"]) {
+			s.graphs = int64(len(o.Ints("cuda_graphs", 1<<16)))
 		}
+	case q == "exl2", q == "bitsandbytes", q == "" && (strings.EqualFold(s.weights, "bnb-int8") || byBitsAndBytes(m)):
+	default:
 		s.graphs = 6 // 1, 2, 4, 8, 16, 32
 	}
+}
+
+// byBitsAndBytes reports a checkpoint that bitsandbytes stored. Its
+// configuration names no bits, so that the launcher takes both kinds for the
+// 8-bit one.
+func byBitsAndBytes(m *model.Model) bool {
+	if m.Quant == nil {
+		return false
+	}
+	method := strings.ToLower(m.Quant.Method)
+	return strings.HasPrefix(method, "nf4") || strings.HasPrefix(method, "bnb")
 }
 
 // isZero reports a switch that says "none": 0, "0", false.

@@ -267,3 +267,37 @@ func BenchmarkPlanDense(b *testing.B) {
 		}
 	}
 }
+
+// TestGraphsByWeights: graphs that are asked for are captured whatever the
+// weights; by default there are none with bitsandbytes' 8 bits, nor with a
+// checkpoint that bitsandbytes stored.
+func TestGraphsByWeights(t *testing.T) {
+	stored := func(method string) *model.Model {
+		m := llama8B()
+		m.Quant = &model.Quantization{Method: method}
+		return m
+	}
+	for _, c := range []struct {
+		what string
+		m    *model.Model
+		load engine.Load
+		want int64
+	}{
+		{"default", llama8B(), engine.Load{}, 6},
+		{"4 bits", llama8B(), engine.Load{Weights: "nf4"}, 6},
+		{"8 bits", llama8B(), engine.Load{Weights: "bnb-int8"}, 0},
+		{"8 bits by flag", llama8B(), engine.Load{Flags: engine.Flags{"quantize": "bitsandbytes"}}, 0},
+		{"8 bits, asked for", llama8B(), engine.Load{Weights: "bnb-int8", Flags: engine.Flags{"cuda_graphs": "1,2,4"}}, 3},
+		{"none", llama8B(), engine.Load{Flags: engine.Flags{"cuda_graphs": 0.0}}, 0},
+		{"stored in 8 bits", stored("bnb-int8"), engine.Load{}, 0},
+		{"stored in 4 bits", stored("bnb-nf4"), engine.Load{}, 0},
+	} {
+		s, err := resolve(c.m, c.load, engine.Hardware{}, &engine.Usage{})
+		if err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		if s.graphs != c.want {
+			t.Errorf("%s: %d batch sizes are captured, want %d", c.what, s.graphs, c.want)
+		}
+	}
+}

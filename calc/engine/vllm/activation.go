@@ -2,13 +2,14 @@ package vllm
 
 import (
 	"hwledger/calc/engine"
+	"hwledger/calc/engine/calibration"
 	"hwledger/calc/model"
 )
 
 // reserved returns the terms beside weights and cache on one stage.
 func (s *settings) reserved(m *model.Model, st *stage) []engine.Term {
 	out := make([]engine.Term, 0, 8)
-	out = append(out, s.activation(m, st))
+	out = append(out, s.activation(m, st), s.measured(ProfileBase, "1", engine.Workspace, st.on))
 	if n := s.moeWorkspace(m, st); n > 0 {
 		out = append(out, engine.Term{Name: "expert workspace", Category: engine.Workspace, On: st.on,
 			Bytes: engine.Bytes(n), Low: 0, High: engine.Bytes(2 * n), Confidence: engine.Estimated,
@@ -24,20 +25,9 @@ func (s *settings) reserved(m *model.Model, st *stage) []engine.Term {
 			Bytes: engine.Bytes(l), Low: engine.Bytes(l / 2), High: engine.Bytes(4 * l), Confidence: engine.Derived,
 			Formula: "min(max(8 × max_model_len, 4 × max_num_seqs × block), 65536) rows × (kv_lora_rank + rope) × 2", Source: "vllm mla/common.py"})
 	}
-	plain := pick(nonTorch, s.version)
-	switch {
-	case s.device != nil && s.device.Vendor == "amd":
-		plain = rocmNonTorch
-	case s.pp > 1 && s.tp == 1:
-		plain = stageNonTorch
-	}
-	out = append(out, plain.term("memory outside PyTorch", engine.Runtime, st.on))
-	if s.tp > 1 {
-		between := pick(communicators, s.version)
-		if s.smallNVIDIA() {
-			between = smallCommunicators
-		}
-		out = append(out, between.term("communicators", engine.Runtime, st.on))
+	out = append(out, s.measured(OutsideTorch, Alone(s.device, s.pp), engine.Runtime, st.on))
+	if s.tp > 1 && Class(s.device) != "amd" {
+		out = append(out, s.measured(Communicators, "tp", engine.Runtime, st.on))
 	}
 	if g := s.graphs(m, st); g.Bytes > 0 {
 		out = append(out, g)
@@ -48,29 +38,29 @@ func (s *settings) reserved(m *model.Model, st *stage) []engine.Term {
 // activation is the peak of the profile run: the sampler over max_num_seqs
 // rows, or the network over max_num_batched_tokens tokens, whichever is more.
 func (s *settings) activation(m *model.Model, st *stage) engine.Term {
-	base, logit := pick(profileBase, s.version), pick(logitBytes, s.version)
-	network := s.network(m, st)
-	rows := int64(0)
+	network, rows := s.network(m, st), int64(0)
 	if st.last && !s.pooling {
 		rows = min(s.maxSeqs, s.batch)
 	}
-	sampler := func(bytes int64) int64 { return rows * roundUp(max(m.Vocab, 1), vocabPadding) * bytes }
-	peak := func(base, logit int64) engine.Bytes {
-		return engine.Bytes(max(sampler(logit), network)) + engine.Bytes(base)*engine.MiB
+	logit, least := int64(logitBytes), int64(logitBytes)
+	if !s.version.atLeast(tritonSampler) {
+		logit = sortedLogitBytes
 	}
-	t := engine.Term{
-		Name: "profile activation", Category: engine.Workspace, On: st.on, Confidence: engine.Measured,
-		Bytes: peak(base.mid, logit.mid), Low: peak(base.low, logit.low), High: peak(base.high, logit.high) + engine.Bytes(network)/4,
-		Formula: "max(sampled rows × vocabulary × bytes per logit, tokens × (2 × hidden + 3 × width / ranks) × dtype bytes) + base",
-		Source:  "vllm profile run; engine logs",
+	peak := func(logit int64) engine.Bytes {
+		return engine.Bytes(max(rows*roundUp(max(m.Vocab, 1), vocabPadding)*logit, network))
+	}
+	return engine.Term{
+		Name: "profile activation", Category: engine.Workspace, On: st.on, Confidence: engine.Derived,
+		Bytes: peak(logit), Low: peak(least), High: peak(logit) + engine.Bytes(network)/4,
+		Formula: "max(sampled rows × vocabulary × bytes per logit, tokens × (2 × hidden + 3 × width / ranks) × dtype bytes)",
+		Source:  "vllm profile run; v1/sample/ops/topk_topp_sampler.py",
 		Inputs: []engine.Input{
 			{Name: "max_num_seqs", Value: s.maxSeqs, From: "argument or default"},
 			{Name: "max_num_batched_tokens", Value: s.batch, From: "argument or default"},
 			{Name: "vocab_size", Value: m.Vocab, From: "config.json"},
-			{Name: "bytes_per_logit", Value: logit.mid, From: "engine logs"},
+			{Name: "bytes_per_logit", Value: logit, From: "vLLM rule"},
 		},
 	}
-	return t
 }
 
 // network is the largest intermediate of one layer over a full batch, plus
@@ -170,53 +160,50 @@ func (s *settings) captureSizes() int64 {
 	return n
 }
 
-// graphs is the memory of captured CUDA graphs. From v0.21 an estimate of it
-// is part of the budget; before, it came out of what the budget leaves.
+// graphs is the memory of captured CUDA graphs. From v0.21 vLLM's own estimate
+// of it, a line through the first two graphs of each kind, is part of the
+// budget; before, graphs came out of what the budget leaves.
 func (s *settings) graphs(m *model.Model, st *stage) engine.Term {
 	if s.eager {
 		return engine.Term{}
 	}
-	layers, sizes := int64(st.layers[1]-st.layers[0]), s.captureSizes()
-	perLayer := int64(graphLayerKiB)
+	experts := false
 	for i := st.layers[0]; i < st.layers[1]; i++ {
-		if m.Layers[i].FFN.MoE() {
-			perLayer = graphExpertKiB
-			break
+		experts = experts || m.Layers[i].FFN.MoE()
+	}
+	class, sizes, layers := GraphClass(s.device, experts, st.mx), s.captureSizes(), int64(st.layers[1]-st.layers[0])
+	t := engine.Term{
+		Name: GraphRate, Category: engine.Runtime, On: st.on, Outside: !s.version.atLeast(budgetedGraphs),
+		Formula: "captured sizes × (layers + 22) × KiB", Source: calibration.Source, Confidence: engine.Measured,
+		Inputs: []engine.Input{{Name: "captured_sizes", Value: sizes, From: "default"}, {Name: "layers", Value: layers, From: "config.json"},
+			{Name: "experts", Value: count(experts), From: "config.json"}, {Name: "mxfp4", Value: count(st.mx), From: "config.json"}},
+	}
+	f, ok := s.find(GraphRate, class, "")
+	if !t.Outside {
+		if e, known := s.find(GraphEstimate, class, ""); known {
+			f, ok = e, true
 		}
 	}
-	n := engine.Bytes(layers*sizes*perLayer)*engine.KiB + engine.Bytes(graphBaseMiB*sizes/51)*engine.MiB
-	if s.device != nil && s.device.Vendor == "amd" {
-		n = n * graphROCmPercent / 100
+	if !ok {
+		f, t.Source, t.Confidence = anyGraphs, "planning bound: no log says it of these devices", engine.Estimated
 	}
-	return engine.Term{
-		Name: "CUDA graphs", Category: engine.Runtime, On: st.on, Outside: !s.version.atLeast(budgetedGraphs),
-		Bytes: n, Low: n * graphLowPercent / 100, High: n * graphHighPercent / 100, Confidence: engine.Measured,
-		Formula: "captured sizes × (layers × KiB for each layer + 7.5 MiB)", Source: "engine logs",
-		Inputs: []engine.Input{{Name: "captured_sizes", Value: sizes, From: "default"}, {Name: "layers", Value: layers, From: "config.json"}, {Name: "kib_per_layer", Value: perLayer, From: "engine logs"}},
-	}
+	units := engine.Bytes(GraphUnits(layers, sizes)) * f.Unit
+	t.Bytes, t.Low, t.High = units*engine.Bytes(f.Median), units*engine.Bytes(f.Low), units*engine.Bytes(f.High)
+	t.Inputs = append(append(t.Inputs, engine.Input{Name: "kib", Value: f.Median, From: "engine logs"}), f.Inputs()...)
+	return t
 }
+
+// anyGraphs bounds graphs on devices that no log is of.
+var anyGraphs = calibration.Figure{Unit: engine.KiB, Low: 30, Median: 400, High: 3300}
 
 // outside are what a process takes before vLLM reads free memory.
 func (s *settings) outside(st *stage) []engine.Term {
-	ctx := cudaContext
-	if s.device != nil && s.device.Vendor == "amd" {
-		ctx = rocmContext
-	}
-	out := []engine.Term{ctx.term("device context", engine.Runtime, st.on)}
-	if s.tp*s.pp > 1 {
-		nccl := ncclOutside
-		if s.smallNVIDIA() {
-			nccl = smallNCCLOutside
-		}
-		out = append(out, nccl.term("NCCL before profiling", engine.Runtime, st.on))
+	out := []engine.Term{s.measured(Context, "1", engine.Runtime, st.on)}
+	if ranks := Ranks(s.tp, s.pp); ranks != "1" {
+		out = append(out, s.measured(Collectives, ranks, engine.Runtime, st.on))
 	}
 	for i := range out {
 		out[i].Outside = true
 	}
 	return out
-}
-
-// smallNVIDIA reports a card without links of its own between devices.
-func (s *settings) smallNVIDIA() bool {
-	return s.device != nil && s.device.Vendor == "nvidia" && s.device.Kind == engine.Dedicated && s.device.Total < smallCard
 }

@@ -1,118 +1,161 @@
 package vllm
 
-import "hwledger/calc/engine"
+import (
+	"strings"
 
-// Figures in this file are measured, not derived. They are the medians of
-// what vLLM itself logged, with the spread as low and high; the logs are the
-// rows of testdata/observations/vllm.jsonl and count is how many distinct
-// (model, tensor parallel, version) stand behind a figure.
-//
-// Procedure: subtract every derived term from a logged figure; group what is
-// left by version, vendor and number of ranks; take the median, the lowest
-// and the highest; round to 10 MiB. Formula terms are never fitted.
+	"hwledger/calc/engine"
+	"hwledger/calc/engine/calibration"
+)
 
-// measured is a figure in MiB.
-type measured struct {
-	since          version
-	low, mid, high int64
-	count          int
+// The names under which vLLM's figures stand in the table of package
+// calibration.
+const (
+	ProfileBase   = "profile base"           // torch's peak in the profile run beyond what formulas give
+	OutsideTorch  = "memory outside PyTorch" // inside the budget, of one rank alone
+	Communicators = "communicators"          // what ranks that share tensors add to it
+	Context       = "device context"         // before the first reading, outside the budget
+	Collectives   = "NCCL before profiling"  // what several ranks add to that
+	GraphRate     = "CUDA graphs"            // of one captured size and layer
+	GraphEstimate = "CUDA graph estimate"    // the same as vLLM estimates it before the pool is sized
+	LoadBuffer    = "load workspace"         // what loading leaves allocated
+)
+
+// Class names the kind of device that a figure of the table is of: NVIDIA
+// cards of servers, smaller ones, those that share the host's memory,
+// AMD's. A plan without hardware is made for the first.
+func Class(d *engine.Device) string {
+	switch {
+	case d == nil:
+		return "nvidia"
+	case d.Vendor == "amd":
+		return "amd"
+	case d.Kind == engine.Unified:
+		return "nvidia unified"
+	case d.Total < smallCard:
+		return "nvidia small"
+	}
+	return "nvidia"
 }
 
-// pick returns the last figure whose release is not after v.
-func pick(table []measured, v version) measured {
-	best := table[0]
-	for _, m := range table[1:] {
-		if v.atLeast(m.since) {
-			best = m
+// GraphClass is Class with what decides how large graphs are: experts, and
+// experts of MXFP4, have more kernels in a layer. A100s took three to four
+// times what other cards took for the same models with the same release.
+func GraphClass(d *engine.Device, experts, mx bool) string {
+	c := Class(d)
+	if c == "nvidia" && isA100(d) {
+		c = "nvidia A100"
+	}
+	switch {
+	case mx:
+		c += ", MXFP4 experts"
+	case experts:
+		c += ", experts"
+	default:
+		c += ", dense"
+	}
+	return c
+}
+
+// Release returns the numbers of a version as this package reads it: the newest
+// known for a version that is none.
+func Release(s string) [3]int {
+	v, _ := parseVersion(s)
+	return [3]int{v.major, v.minor, v.patch}
+}
+
+// BudgetsGraphs reports a release that takes its estimate of CUDA graphs out
+// of the budget.
+func BudgetsGraphs(s string) bool {
+	v, _ := parseVersion(s)
+	return v.atLeast(budgetedGraphs)
+}
+
+// isA100 reports a device that is named as an A100.
+func isA100(d *engine.Device) bool {
+	return d != nil && strings.Contains(strings.ToLower(d.Name), "a100")
+}
+
+// smallCard is below what servers' cards have (an A100 of 40 GB has 39.4 GiB);
+// such cards have no links of their own between devices.
+const smallCard = 36 * engine.GiB
+
+// Ranks names how a model is spread over devices, as in the table.
+func Ranks(tp, pp int64) string {
+	switch {
+	case tp > 1:
+		return "tp"
+	case pp > 1:
+		return "pp"
+	}
+	return "1"
+}
+
+// Alone is Ranks without what ranks that share tensors add. Starts of two AMD
+// ranks show no more than starts of one, so that theirs are one line and have
+// no term for communicators.
+func Alone(d *engine.Device, pp int64) string {
+	if Class(d) == "amd" {
+		return "1"
+	}
+	return Ranks(1, pp)
+}
+
+// GraphUnits is the number by which the table's rates of CUDA graphs count:
+// captured sizes × (layers + 22). One model on one, two and four pipeline
+// stages took 0.91, 0.65 and 0.51 GiB: its 32 layers cost as much as the part
+// that does not depend on layers and 10 more.
+func GraphUnits(layers, sizes int64) int64 { return sizes * (layers + 22) }
+
+// bound is a planning bound in MiB for what no log in the table says.
+type bound struct {
+	low, mid, high int64
+	why            string
+}
+
+// The bounds. Two RTX 5090 logged 330 MiB outside PyTorch in all (vllm issue
+// 14452); the others are no one's measurement.
+var bounds = map[string]map[string]bound{
+	ProfileBase:   {"": {60, 180, 700, "no log says it"}},
+	OutsideTorch:  {"": {20, 260, 1840, "no log says it of these devices"}},
+	Communicators: {"nvidia small": {0, 70, 1900, "vllm issue 14452: 330 MiB outside PyTorch on two RTX 5090"}, "": {0, 300, 2010, "no log says it of these devices"}},
+	Context:       {"amd": {300, 800, 1500, "no log says it of AMD devices"}, "": {250, 520, 1000, "an H100's context; no log says it of these devices"}},
+	Collectives:   {"nvidia small": {100, 500, 1040, "no log says it of cards without links"}, "": {100, 1040, 1560, "an H100's; no log says it of these devices"}},
+}
+
+// find returns the table's figure for this device, release and spread.
+func (s *settings) find(name, class, ranks string) (calibration.Figure, bool) {
+	return s.table.Find(calibration.Key{Engine: "vllm", Term: name, Class: class, Ranks: ranks},
+		calibration.Release{s.version.major, s.version.minor, s.version.patch})
+}
+
+// measured makes a term of what the table says, else of the planning bound.
+func (s *settings) measured(name, ranks string, c engine.Category, on []int) engine.Term {
+	class := Class(s.device)
+	for _, class := range [...]string{class, ""} {
+		if f, ok := s.find(name, class, ranks); ok {
+			return f.Term(name, c, on)
 		}
 	}
-	return best
-}
-
-// term makes a term of a figure.
-func (m measured) term(name string, c engine.Category, on []int) engine.Term {
-	conf := engine.Measured
-	if m.count == 0 {
-		conf = engine.Estimated
+	b, ok := bounds[name][class]
+	if !ok {
+		b = bounds[name][""]
 	}
 	return engine.Term{
-		Name: name, Category: c, On: on, Confidence: conf, Source: "testdata/observations/vllm.jsonl",
-		Formula: "median of what engines logged for this release, vendor and number of ranks",
-		Bytes:   engine.Bytes(m.mid) * engine.MiB, Low: engine.Bytes(m.low) * engine.MiB, High: engine.Bytes(m.high) * engine.MiB,
-		Inputs: []engine.Input{{Name: "samples", Value: int64(m.count), From: "engine logs"}},
+		Name: name, Category: c, On: on, Confidence: engine.Estimated, Source: "planning bound: " + b.why,
+		Formula: "no measurement of this release, kind of device and number of ranks",
+		Bytes:   engine.Bytes(b.mid) * engine.MiB, Low: engine.Bytes(b.low) * engine.MiB, High: engine.Bytes(b.high) * engine.MiB,
 	}
 }
 
-// profileBase is the torch peak of the profile run beyond sampler and network
-// buffers: workspaces of GEMM and attention kernels, metadata, masks.
-var profileBase = []measured{
-	{version{}, 60, 180, 700, 4},
-	{version{0, 17, 0}, 140, 180, 600, 22},
-}
-
-// logitBytes are the bytes for one logit that the profiled sampler holds at
-// its peak: bf16 logits 2, float32 copy 4, probabilities 4 and exponential
-// noise 4; sorting the vocabulary for top-k and top-p, until v0.17, added the
-// sorted values, int64 indices, their cumulative sum and the scattered copy.
-var logitBytes = []measured{
-	{version{}, 14, 37, 38, 4},
-	{version{0, 17, 0}, 14, 14, 15, 22},
-}
-
-// nonTorch is memory inside the budget that PyTorch does not see, on one rank
-// of one; communicators add to it.
-var nonTorch = []measured{
-	{version{}, 20, 130, 1840, 6},
-	{version{0, 18, 0}, 240, 260, 470, 14},
-}
-
-// rocmNonTorch is the same on AMD devices; builds of 0.11.2 took 3 GiB more
-// than those of 0.13.
-var rocmNonTorch = measured{low: 20, mid: 400, high: 3000, count: 8}
-
-// stageNonTorch is the same on a pipeline stage of one rank, whose
-// communicators were made before the first reading.
-var stageNonTorch = measured{low: 60, mid: 70, high: 260, count: 2}
-
-// communicators is what NCCL and custom all-reduce add inside the budget for
-// ranks that share tensors.
-var communicators = []measured{
-	{version{}, 300, 1200, 1840, 1},
-	{version{0, 18, 0}, 1840, 1900, 2010, 9},
-}
-
-// smallCommunicators and smallNCCLOutside are the same on NVIDIA cards of less
-// than smallCard, which have no NVLink: two RTX 5090 logged 330 MiB outside
-// PyTorch in all (vllm issue 14452). What they hold before the first reading
-// no log says.
-var (
-	smallCommunicators = measured{low: 0, mid: 70, high: 1900, count: 1}
-	smallNCCLOutside   = measured{low: 100, mid: 500, high: 1040, count: 0}
-)
-
-const smallCard = 40 * engine.GiB
-
-// cudaContext is the context and loaded modules before the engine takes its
-// first reading, outside the budget; ncclOutside is what several ranks add to
-// that reading. The figures are of H100s; the ends of the ranges are planning
-// bounds for other devices. No log says it of AMD devices.
-var (
-	cudaContext = measured{low: 250, mid: 520, high: 620, count: 14}
-	ncclOutside = measured{low: 400, mid: 1040, high: 1560, count: 11}
-	rocmContext = measured{low: 300, mid: 800, high: 1500, count: 0}
-)
-
-// graphBase and graphLayer size the capture of CUDA graphs: a part for the
-// pool and a part for each layer and captured size, piecewise and full
-// together, in KiB.
+// logit is the bytes of one logit that the profiled sampler holds at its peak:
+// bf16 logits 2, float32 copy 4, probabilities 4 and exponential noise 4, in
+// all 14. Sorting the vocabulary for top-k and top-p, until v0.17 (vllm pull
+// request 33538), added the sorted values 4, their int64 indices 8, the
+// cumulative sum 4, the scattered copy 4 and masks 3; servers with
+// FlashInfer's sampler did not sort.
 const (
-	graphBaseMiB      = 380
-	graphLayerKiB     = 341
-	graphExpertKiB    = 560 // layers with experts
-	graphROCmPercent  = 280
-	graphLowPercent   = 35
-	graphHighPercent  = 300
-	rocmLoadBufferMiB = 71 // ROCm keeps a GEMM workspace that loading allocates
+	logitBytes       = 14
+	sortedLogitBytes = 37
 )
 
 // hopperScales is how much larger MXFP4 experts are in the Triton layout for

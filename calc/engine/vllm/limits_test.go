@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"hwledger/calc/engine"
+	"hwledger/calc/engine/calibration"
 	"hwledger/calc/model"
 )
 
@@ -110,13 +111,32 @@ func TestLoggedBlockSizes(t *testing.T) {
 	} {
 		m := &model.Model{Causal: true, Hidden: 2048, Vocab: 32000, StateType: c.stored, Layers: append(layers(3, c.state), layers(1, c.attn)...)}
 		u := &engine.Usage{}
-		s, err := resolve(m, engine.Load{ContextTokens: 8192, Sequences: 1, TensorParallel: c.tp, KVCacheType: c.kv,
+		s, err := With(calibration.Default()).(vllm).resolve(m, engine.Load{ContextTokens: 8192, Sequences: 1, TensorParallel: c.tp, KVCacheType: c.kv,
 			Flags: engine.Flags{"num_speculative_tokens": c.draft}}, engine.Hardware{}, u)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if l := s.layoutOf(m.Layers); l.block != c.want {
 			t.Errorf("%s: block of %d tokens, logged %d", c.name, l.block, c.want)
+		}
+	}
+}
+
+// A GB10 of 121.7 GiB is served with 2048 tokens and 256 sequences, because
+// NVML reports no memory of it (vllm pull request 57378); an H100 with 8192 and
+// 1024.
+func TestBatchDefaults(t *testing.T) {
+	for _, c := range []struct {
+		d           engine.Device
+		batch, seqs int64
+	}{
+		{engine.Device{Name: "GB10", Vendor: "nvidia", Kind: engine.Unified, Total: 121 * engine.GiB}, 2048, 256},
+		{engine.Device{Name: "H100", Vendor: "nvidia", Kind: engine.Dedicated, Total: 79 * engine.GiB}, 8192, 1024},
+		{engine.Device{Name: "RTX 4090", Vendor: "nvidia", Kind: engine.Dedicated, Total: 24 * engine.GiB}, 2048, 256},
+	} {
+		s, err := With(calibration.Default()).(vllm).resolve(llama8B(), engine.Load{ContextTokens: 8192, Sequences: 1}, engine.Hardware{Devices: []engine.Device{c.d}}, &engine.Usage{})
+		if err != nil || s.batch != c.batch || s.maxSeqs != c.seqs {
+			t.Errorf("%s: %d tokens, %d sequences (%v); want %d, %d", c.d.Name, s.batch, s.maxSeqs, err, c.batch, c.seqs)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"hwledger/calc/engine"
+	"hwledger/calc/engine/calibration"
 	"hwledger/calc/model"
 )
 
@@ -21,6 +22,7 @@ var flags = []string{
 
 // settings are a load with every default resolved.
 type settings struct {
+	table    *calibration.Table
 	version  version
 	tp       int64
 	pp, dp   int64
@@ -93,8 +95,8 @@ func (r *reader) string(name string) string {
 
 // resolve fills every open setting as the given release of vLLM would, and
 // records in u what was assumed.
-func resolve(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usage) (*settings, error) {
-	s := &settings{tp: max(1, load.TensorParallel), pp: max(1, load.PipelineParallel), dp: max(1, load.DataParallel), ep: load.ExpertParallel}
+func (e vllm) resolve(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usage) (*settings, error) {
+	s := &settings{table: e.table, tp: max(1, load.TensorParallel), pp: max(1, load.PipelineParallel), dp: max(1, load.DataParallel), ep: load.ExpertParallel}
 	var known bool
 	if s.version, known = parseVersion(load.Version); !known {
 		why := "not given; the newest known"
@@ -158,7 +160,13 @@ func resolve(m *model.Model, load engine.Load, hw engine.Hardware, u *engine.Usa
 func (s *settings) batchDefaults(load engine.Load, r *reader, u *engine.Usage) {
 	batch, seqs, why := int64(2048), int64(256), "default for devices below 70 GiB"
 	d := s.device
-	if d == nil || d.Total >= 70*engine.GiB && !strings.Contains(strings.ToLower(d.Name), "a100") {
+	unread := d != nil && d.Vendor == "nvidia" && d.Kind == engine.Unified
+	if unread {
+		// NVML reports no memory of these, and vLLM takes that for none (vllm
+		// pull request 57378).
+		why = "default where NVML reports no memory, as on devices that share the host's"
+	}
+	if d == nil || !unread && d.Total >= 70*engine.GiB && !isA100(d) {
 		why = "default for devices of 70 GiB and more"
 		if d == nil {
 			why = "no hardware given; default for devices of 70 GiB and more"

@@ -28,6 +28,8 @@ var (
 	// before; tritonHidden: their hidden size is padded too.
 	tritonExperts = version{0, 11, 0}
 	tritonHidden  = version{0, 17, 0}
+	// tritonSampler: the profiled sampler no longer sorts the vocabulary.
+	tritonSampler = version{0, 17, 0}
 	// budgetedGraphs: CUDA graphs are estimated and taken out of the budget,
 	// the logged token count became concurrency × max_model_len, and the
 	// default utilization rose from 0.90 to 0.92.

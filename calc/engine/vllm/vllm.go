@@ -8,14 +8,18 @@ import (
 	"slices"
 
 	"hwledger/calc/engine"
+	"hwledger/calc/engine/calibration"
 	"hwledger/calc/model"
 	"hwledger/calc/quant"
 )
 
 // New returns the vLLM engine.
-func New() engine.Engine { return vllm{} }
+func New() engine.Engine { return With(calibration.Default()) }
 
-type vllm struct{}
+// With returns the vLLM engine with measured figures of its own, for fitting.
+func With(t *calibration.Table) engine.Engine { return vllm{t} }
+
+type vllm struct{ table *calibration.Table }
 
 // Name returns "vllm".
 func (vllm) Name() string { return "vllm" }
@@ -37,7 +41,7 @@ func (e vllm) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engin
 		return nil, err
 	}
 	u := &engine.Usage{Engine: e.Name()}
-	s, err := resolve(m, load, hw, u)
+	s, err := e.resolve(m, load, hw, u)
 	if err != nil {
 		return nil, err
 	}

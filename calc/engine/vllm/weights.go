@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"hwledger/calc/engine"
+	"hwledger/calc/engine/calibration"
 	"hwledger/calc/model"
 	"hwledger/calc/quant"
 )
@@ -80,8 +81,8 @@ func (s *settings) load(m *model.Model, stored []quant.Stored, st *stage) weight
 	l.addAbsorbed()
 	l.addRotary()
 	l.sizes.slack = l.alloc.used - l.sizes.total()
-	if l.rocm {
-		l.sizes.buffers = rocmLoadBufferMiB << 20
+	if f, ok := s.find(LoadBuffer, Class(s.device), "1"); ok {
+		l.sizes.buffers = f.Median * int64(f.Unit)
 	}
 	return l.sizes
 }
@@ -328,7 +329,7 @@ func (w weightSizes) terms(m *model.Model, st *stage, s *settings) []engine.Term
 	out := make([]engine.Term, 0, len(all)+1)
 	if w.buffers > 0 {
 		out = append(out, engine.Term{Name: "load workspace", Category: engine.Weights, On: st.on, Bytes: engine.Bytes(w.buffers),
-			Confidence: engine.Measured, Source: "engine logs", Formula: "what loading leaves allocated on ROCm"})
+			Confidence: engine.Measured, Source: calibration.Source, Formula: "what loading leaves allocated on these devices"})
 	}
 	for _, t := range all {
 		if t.Bytes != 0 {

@@ -1,0 +1,73 @@
+package engines
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"hwledger/sidecar"
+)
+
+// ollama is Ollama's daemon. A model is loaded by a request without a prompt,
+// and unloaded by one that keeps it for no time (docs/api.md).
+func ollama(url string) *sidecar.Engine {
+	if url == "" {
+		url = "http://127.0.0.1:11434"
+	}
+	return &sidecar.Engine{
+		Name: "ollama", Plans: "ollama", Models: "/v1/models", Daemon: ollamaDaemon{api{strings.TrimSuffix(url, "/")}},
+		Failures: []sidecar.Signature{
+			sign(sidecar.OutOfMemory, "", `model requires more system memory|requires more system memory`),
+			sign(sidecar.BadModel, "", `model.* not found`),
+		},
+	}
+}
+
+type ollamaDaemon struct{ api }
+
+func (d ollamaDaemon) URL() string { return d.base + "/v1" }
+
+func (d ollamaDaemon) Version(ctx context.Context) (string, error) {
+	var out struct {
+		Version string `json:"version"`
+	}
+	return out.Version, d.do(ctx, http.MethodGet, "/api/version", nil, &out)
+}
+
+func (d ollamaDaemon) Load(ctx context.Context, model string, o sidecar.LoadOptions) error {
+	options := map[string]any{}
+	if o.ContextTokens > 0 {
+		options["num_ctx"] = o.ContextTokens
+	}
+	if o.GPULayers != nil {
+		options["num_gpu"] = *o.GPULayers
+	}
+	return d.do(ctx, http.MethodPost, "/api/generate", map[string]any{"model": model, "stream": false, "keep_alive": -1, "options": options}, nil)
+}
+
+func (d ollamaDaemon) Unload(ctx context.Context, model string) error {
+	return d.do(ctx, http.MethodPost, "/api/generate", map[string]any{"model": model, "stream": false, "keep_alive": 0}, nil)
+}
+
+func (d ollamaDaemon) Loaded(ctx context.Context) ([]sidecar.Loaded, error) {
+	var ps struct {
+		Models []struct {
+			Name    string `json:"name"`
+			Model   string `json:"model"`
+			Size    int64  `json:"size"`
+			VRAM    int64  `json:"size_vram"`
+			Context int64  `json:"context_length"`
+		} `json:"models"`
+	}
+	if err := d.do(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
+		return nil, err
+	}
+	var out []sidecar.Loaded
+	for _, m := range ps.Models {
+		out = append(out, sidecar.Loaded{Model: strings.TrimSuffix(m.Model, ":latest"), ContextTokens: m.Context, Bytes: m.Size, OnDevice: m.VRAM})
+		if strings.HasSuffix(m.Model, ":latest") {
+			out = append(out, sidecar.Loaded{Model: m.Model, ContextTokens: m.Context, Bytes: m.Size, OnDevice: m.VRAM})
+		}
+	}
+	return out, nil
+}

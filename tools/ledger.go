@@ -1,0 +1,54 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"hwledger/calc/model"
+	"hwledger/ledger"
+	"hwledger/ledger/fault"
+)
+
+// Ledger is what the tools need of a ledger.
+type Ledger interface {
+	Append(context.Context, ledger.Event) (ledger.Receipt, error)
+	Query(context.Context, ledger.Query) (ledger.Page, error)
+	Verify(context.Context, ledger.VerifyOptions) (ledger.Verification, error)
+	CheckProjections(context.Context) error
+	CheckFile(context.Context) error
+	Event(context.Context, int64) (ledger.Recorded, error)
+	Latest(context.Context) (ledger.SignedCheckpoint, error)
+	Usage(context.Context, ledger.UsageQuery) (ledger.Usage, error)
+}
+
+// ledger returns the ledger of these options, opened on the first use.
+func (o *Options) ledger(ctx context.Context) (Ledger, error) {
+	if o.Ledger == nil {
+		return nil, model.Errorf(model.NotReady, "", "this server has no ledger").WithHint("start it with hwledger-mcp serve")
+	}
+	l, err := o.Ledger(ctx)
+	return l, ledgerError(err)
+}
+
+// ledgerError gives an error of the ledger the form that all tools share.
+func ledgerError(err error) error {
+	var f *fault.Error
+	if err == nil || !errors.As(err, &f) {
+		return err
+	}
+	return &model.Error{Code: model.Code(f.Code), Message: f.Message, Field: f.Field, Hint: f.Hint, Candidates: f.Candidates, Err: f.Err}
+}
+
+// timeArgument reads an argument that is a time or a day.
+func timeArgument(field, s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, model.Errorf(model.InvalidArgument, field, "%q is not a time", s).WithHint("write 2026-11-25T12:00:00Z, or 2026-11-25 for its first moment in UTC")
+}
