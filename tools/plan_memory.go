@@ -39,7 +39,7 @@ func planMemory(opts Options) Tool {
 		}
 		p := newPlan(found, res, q.Detail)
 		if q.Hardware.isLocal() {
-			p.Notes = append(localNotes(ctx, opts.Machine), p.Notes...)
+			p.Notes = append(localNotes(ctx, opts, q.Empty), p.Notes...)
 		}
 		if q.Picture {
 			if p.picture, err = p.PNG(); err != nil {
