@@ -72,6 +72,35 @@ proc/self/cgroup=0::/`)
 	}
 }
 
+// What a list of NVIDIA's does not say: in a container its PIDs may be the
+// host's, and an empty one is no proof that nobody uses the card.
+func TestQualify(t *testing.T) {
+	two := known("nvml", []Process{{PID: 41, Used: known("nvml", int64(1))}, {PID: 4242, Used: known("nvml", int64(2))}})
+	none := known("nvml", []Process{})
+	const here = "proc/1/cgroup=0::/\nproc/41/stat=x\nproc/4242/stat=x\nproc/version=Linux version 6.1"
+	for _, c := range []struct {
+		name, files  string
+		list         Field[[]Process]
+		of41, of9    bool // known
+		reasonInList string
+	}{
+		{"the host", here, two, true, true, ""},
+		{"the host, nobody", here, none, true, true, ""},
+		{"a container with the host's PIDs", "proc/1/cgroup=0::/\nproc/41/stat=x\n.dockerenv=", two, false, false, "host's"},
+		{"a container that shares them", here + "\n.dockerenv=", two, true, true, ""},
+		{"a container that is shown none", here + "\n.dockerenv=", none, false, false, "not all"},
+		{"Windows' Linux", "proc/version=Linux version 5.15.153.1-microsoft-standard-WSL2", none, false, false, "Windows"},
+		{"no list", here, missing[[]Process]("nvml", Denied, "no"), false, false, "no"},
+	} {
+		devices := []Device{{Processes: c.list}}
+		qualify(machine(tree(c.files)), devices)
+		d := DeviceMemory{Processes: devices[0].Processes}
+		if a, b := d.Of(41), d.Of(9); a.Known() != c.of41 || b.Known() != c.of9 || !strings.Contains(d.Processes.Reason, c.reasonInList) || (c.reasonInList == "") != (d.Processes.Reason == "") {
+			t.Errorf("%s: 41 %+v, 9 %+v, list %+v", c.name, a, b, d.Processes)
+		}
+	}
+}
+
 // closed is denied, and follows links.
 type closed struct {
 	fstest.MapFS

@@ -35,25 +35,32 @@ type DeviceMemory struct {
 	Processes Field[[]Process]
 }
 
-// Of returns what a process uses of the device, by the PID that the list has:
-// 0 when the list of processes is known and it is not in it, unknown when
-// there is no list or a part of one.
-func (d *DeviceMemory) Of(pid int64) Field[int64] {
-	if d.Processes.State == "" {
+// Of returns what a process uses of the device, as Device.Of.
+func (d *DeviceMemory) Of(pid int64) Field[int64] { return usedBy(d.Processes, pid) }
+
+// Of returns what a process uses of the device, by the PID that it has here: 0
+// when all who use the device are known and it is not one of them, unknown when
+// there is no list, or a part of one, or one by other PIDs.
+func (d *Device) Of(pid int64) Field[int64] { return usedBy(d.Processes, pid) }
+
+func usedBy(list Field[[]Process], pid int64) Field[int64] {
+	switch {
+	case list.State == "":
 		return missing[int64]("", Absent, "no source lists the device's processes")
+	case !list.Known():
+		return Field[int64]{Note: list.Note}
+	case list.Reason == hostPIDs:
+		return missing[int64](list.Source, Unsupported, hostPIDs)
 	}
-	if !d.Processes.Known() {
-		return Field[int64]{Note: d.Processes.Note}
-	}
-	for _, p := range d.Processes.Value {
+	for _, p := range list.Value {
 		if p.PID == pid {
 			return p.Used
 		}
 	}
-	if d.Processes.State == OK && d.Processes.Reason != "" { // not all are in it
-		return missing[int64](d.Processes.Source, Denied, d.Processes.Reason)
+	if list.State == OK && list.Reason != "" { // not all are in it
+		return missing[int64](list.Source, Denied, list.Reason)
 	}
-	return Field[int64]{Value: 0, Note: d.Processes.Note} // known to use none
+	return Field[int64]{Note: list.Note} // known to use none
 }
 
 // Memory returns the memory of all devices, younger than age or read after the

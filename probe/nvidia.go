@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -109,6 +110,30 @@ func sleepers(sys *System) (awake []string, suspended []Device) {
 		suspended = append(suspended, d)
 	}
 	return awake, suspended
+}
+
+// hostPIDs is the reason of a list whose PIDs mean other processes here.
+const hostPIDs = "the PIDs are the host's: this container's processes have others there"
+
+// qualify says of the devices' lists of processes what they are not: complete,
+// or by the PIDs that are seen here. In a container the driver lists the
+// host's PIDs, or nothing; Windows lists nothing to its Linux.
+func qualify(sys *System, devices []Device) {
+	inside, guest := container(sys), wsl(sys)
+	contained := inside.Known() && inside.Value != "none"
+	for i := range devices {
+		list := &devices[i].Processes
+		switch {
+		case list.State != OK:
+		case guest.Known() && guest.Value != "no":
+			list.Reason = "not all: Windows does not list processes to its Linux"
+		case !contained:
+		case len(list.Value) == 0:
+			list.Reason = "not all: a container may not be shown its own"
+		case slices.ContainsFunc(list.Value, func(p Process) bool { return !sys.exists(fmt.Sprintf("proc/%d", p.PID)) }):
+			list.Reason = hostPIDs
+		}
+	}
 }
 
 // integrated are names of NVIDIA's chips whose GPU shares the system's memory

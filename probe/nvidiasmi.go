@@ -40,7 +40,11 @@ func readNvidiaSMI(ctx context.Context, sys *System) Reading {
 	if err != nil {
 		return smiFailure(sys, err)
 	}
+	if len(devices) == 0 && len(suspended) == 0 {
+		return absent("nvidia-smi finds no device", "")
+	}
 	smiProcesses(ctx, sys, only, devices)
+	qualify(sys, devices)
 	if slices.ContainsFunc(devices, func(d Device) bool { return d.MIG.Value == "enabled" }) {
 		if out, err := sys.Run(ctx, Command{Name: "nvidia-smi", Args: append([]string{"-q", "-x"}, only...)}); err == nil {
 			devices = withPartitions(devices, out)

@@ -116,6 +116,7 @@ func (l *nvmlLibrary) read(_ context.Context, sys *System) Reading {
 		parts := l.partitions(h, &d, system)
 		out.Devices = append(append(out.Devices, d), parts...)
 	}
+	qualify(sys, out.Devices)
 	out.Links = l.links(handles, ids)
 	if len(gone) > 0 {
 		why := nvidiaFailure(sys, nvmlLost)

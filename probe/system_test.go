@@ -118,6 +118,7 @@ func TestNvidiaSMI(t *testing.T) {
 		state  State
 		reason string
 	}{
+		{"no device, and well", nil, Absent, "finds no device"},
 		{"not installed", exec.ErrNotFound, Absent, "not installed"},
 		{"mismatch by its status", &ExecError{Name: "nvidia-smi", Code: 18}, Unsupported, "two versions"},
 		{"mismatch by its text", &ExecError{Name: "nvidia-smi", Code: 255, Stderr: "Failed to initialize NVML: Driver/library version mismatch"}, Unsupported, "two versions"},
@@ -125,7 +126,9 @@ func TestNvidiaSMI(t *testing.T) {
 		{"hung", &ExecError{Name: "nvidia-smi", Code: -1, Timeout: true}, Unsupported, "did not answer"},
 		{"lost", &ExecError{Name: "nvidia-smi", Code: 15}, Unsupported, "lost"},
 	} {
-		r := readNvidiaSMI(context.Background(), tools(t, machine(tree(card("0000:01:00.0", "active"))), map[string]any{"nvidia-smi": c.err}))
+		r := readNvidiaSMI(context.Background(), tools(t, machine(tree(card("0000:01:00.0", "active"))), map[string]any{"nvidia-smi": func(Command) ([]byte, error) {
+			return []byte("No devices were found\n"), c.err
+		}}))
 		if r.State != c.state || !strings.Contains(r.Reason, c.reason) {
 			t.Errorf("%s: %s, %q", c.name, r.State, r.Reason)
 		}

@@ -143,7 +143,7 @@ func (h *Hardware) resolve(ctx context.Context, opts Options) (engine.Hardware, 
 		devices, err := hardware.FromBytes(engine.Bytes(h.MemoryBytes), int(min(h.Count, hardware.MaxDevices+1)))
 		return engine.Hardware{Devices: devices}, err
 	case h.isLocal():
-		return localHardware(ctx, opts.Machine, h.Empty)
+		return localHardware(ctx, opts, h.Empty)
 	}
 	return hardware.Parse(h.Text)
 }

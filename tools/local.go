@@ -12,23 +12,32 @@ import (
 	"hwledger/calc/hardware"
 	"hwledger/calc/model"
 	"hwledger/probe"
+	"hwledger/sidecar"
 )
 
 // localHardware is this machine as a plan takes it: the devices that can be
-// planned on with what is free on them, or with all of it when empty; the
-// processor when there is none.
-func localHardware(ctx context.Context, machine *probe.Sampler, empty bool) (engine.Hardware, error) {
-	inv, err := machine.Now(ctx)
+// planned on with what is free on them and not promised to sidecars that are
+// starting, or with all of it when empty; the processor when there is none.
+func localHardware(ctx context.Context, opts Options, empty bool) (engine.Hardware, error) {
+	inv, err := opts.Machine.Now(ctx)
 	if err != nil {
 		return engine.Hardware{}, err
 	}
-	var hw engine.Hardware
-	for i := range inv.Devices {
-		if d := &inv.Devices[i]; d.Excluded == "" && d.Total.Known() {
-			hw.Devices = append(hw.Devices, plannedDevice(d, &inv.Host, empty))
+	var pools []sidecar.Pool
+	if !empty && opts.Sidecars.ready() == nil {
+		if pools, err = opts.Sidecars.Manager.Free(ctx); err != nil {
+			return engine.Hardware{}, err
 		}
 	}
-	hw.Host = plannedHost(&inv.Host, empty)
+	var hw engine.Hardware
+	for _, d := range usable(inv) {
+		planned := plannedDevice(d, &inv.Host, empty)
+		limit(&planned, pools, pool(d))
+		hw.Devices = append(hw.Devices, planned)
+	}
+	if hw.Host = plannedHost(&inv.Host, empty); hw.Host != nil {
+		limit(hw.Host, pools, sidecar.HostPool)
+	}
 	if len(hw.Devices) > 0 {
 		return hw, nil
 	}
@@ -43,12 +52,15 @@ func localHardware(ctx context.Context, machine *probe.Sampler, empty bool) (eng
 }
 
 // localNotes says what a plan on this machine leaves out, and why.
-func localNotes(ctx context.Context, machine *probe.Sampler) []string {
-	inv, err := machine.Now(ctx)
+func localNotes(ctx context.Context, opts Options, empty bool) []string {
+	inv, err := opts.Machine.Now(ctx)
 	if err != nil {
 		return nil
 	}
 	var out, makers []string
+	if !empty && opts.Sidecars.ready() == nil && slices.ContainsFunc(opts.Sidecars.Manager.List(), func(s *sidecar.Status) bool { return s.State == sidecar.Starting }) {
+		out = append(out, "what is promised to sidecars that are starting is not counted as free")
+	}
 	used := 0
 	for i := range inv.Devices {
 		d := &inv.Devices[i]

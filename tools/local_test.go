@@ -8,6 +8,7 @@ import (
 
 	"hwledger/calc/hardware"
 	"hwledger/probe"
+	"hwledger/sidecar"
 )
 
 // fixed is a machine whose hardware a test says.
@@ -72,6 +73,31 @@ func TestPlanLocal(t *testing.T) {
 		if r, _ := callTool[map[string]any](t, opts, tool, args); r.Failed {
 			t.Errorf("%s: %s", tool, r.Text)
 		}
+	}
+}
+
+// poolsOf is a probe of sidecars.
+type poolsOf []sidecar.Pool
+
+func (p poolsOf) Pools(context.Context) ([]sidecar.Pool, error) { return p, nil }
+
+// What is promised to sidecars is not free for a plan.
+func TestPlanLocalPromised(t *testing.T) {
+	d := rtx4090(20 << 30)
+	opts := fixed(t, []probe.Device{d}, 32<<30)
+	m := sidecar.New(sidecar.Options{Dir: t.TempDir(), Probe: poolsOf{{ID: d.ID, Total: 24 << 30, Free: 6 << 30}, {ID: sidecar.HostPool, Total: 64 << 30, Free: 3 << 30}}})
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	opts.Sidecars = &Sidecars{Manager: m}
+	hw, err := localHardware(t.Context(), opts, false)
+	if err != nil || hw.Devices[0].Free != 6<<30 || hw.Devices[0].Usable != 6<<30 || hw.Host.Usable != 3<<30 {
+		t.Errorf("%+v, host %+v, %v", hw.Devices, hw.Host, err)
+	}
+	if hw, err = localHardware(t.Context(), opts, true); err != nil || hw.Devices[0].Usable != 24200<<20 || hw.Host.Usable != 64<<30 {
+		t.Errorf("as if empty: %+v, host %+v, %v", hw.Devices, hw.Host, err)
 	}
 }
 

@@ -40,7 +40,7 @@ func planMemory(opts Options) Tool {
 		p := newPlan(found, res, q.Detail)
 		p.live = q.Hardware.isLocal()
 		if p.live {
-			p.Notes = append(localNotes(ctx, opts.Machine), p.Notes...)
+			p.Notes = append(localNotes(ctx, opts, q.Empty), p.Notes...)
 		}
 		if q.Picture {
 			if p.picture, err = p.PNG(); err != nil {

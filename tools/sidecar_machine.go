@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"slices"
 
 	"hwledger/calc/engine"
 	"hwledger/probe"
@@ -50,8 +49,8 @@ func (m Machine) Pools(ctx context.Context) ([]sidecar.Pool, error) {
 }
 
 // Held returns what the processes have of devices whose drivers tell it. One
-// that lists none of them is left out: in a container it may know them by other
-// numbers.
+// that lists none of them is left out: it may not list all, or know them by
+// other numbers, as in a container.
 func (m Machine) Held(ctx context.Context, pids []int) (map[string]int64, error) {
 	inv, err := m.Now(ctx)
 	if err != nil {
@@ -59,9 +58,9 @@ func (m Machine) Held(ctx context.Context, pids []int) (map[string]int64, error)
 	}
 	out := map[string]int64{}
 	for _, d := range usable(inv) {
-		for _, p := range d.Processes.Or(nil) {
-			if pool(d) == d.ID && p.Used.Known() && slices.Contains(pids, int(p.PID)) {
-				out[d.ID] += p.Used.Value
+		for _, pid := range pids {
+			if used := d.Of(int64(pid)); pool(d) == d.ID && used.Or(0) > 0 {
+				out[d.ID] += used.Value
 			}
 		}
 	}
