@@ -39,10 +39,8 @@ func TestMain(m *testing.M) {
 		if cmd.Start() != nil {
 			os.Exit(1)
 		}
-		if os.Getenv("CHILD") == "nameless" {
-			if _, _ = io.Copy(io.Discard, os.Stdin); os.Getenv("STAY") != "" { // to its end
-				select {}
-			}
+		if _, _ = io.Copy(io.Discard, os.Stdin); os.Getenv("STAY") != "" { // to its end: what it left would end with it
+			select {}
 		}
 	}
 }
