@@ -2,19 +2,12 @@ package tools
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
-	"sync"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
 	"hwledger/calc/model"
+	"hwledger/internal/protocol"
 )
 
 // client is what a call's client can answer, and what it has answered.
@@ -63,13 +56,16 @@ func (q *question) ask() *mcp.CallToolResult {
 	}).ToolResult()
 }
 
+// consent asks for agreements.
+type consent struct{ sealer protocol.Sealer }
+
 // confirmed returns nil when what says message was agreed to: by the person
 // behind the client when it can ask them, else by the argument confirm. about
 // is everything that was agreed to; an answer counts for nothing else, only
 // for a few minutes, and once.
-func (s *sealer) confirmed(ctx context.Context, about any, message string, argument bool) error {
+func (s *consent) confirmed(ctx context.Context, about any, message string, argument bool) error {
 	c, _ := ctx.Value(clientKey{}).(client)
-	digest, err := digestOf(about)
+	digest, err := protocol.Digest(about)
 	if err != nil {
 		return err
 	}
@@ -81,13 +77,13 @@ func (s *sealer) confirmed(ctx context.Context, about any, message string, argum
 	}
 	answer := server.ElicitationResponse(c.answers, confirmation)
 	if answer == nil {
-		state, err := s.seal(digest)
+		state, err := s.sealer.Seal(digest)
 		if err != nil {
 			return err
 		}
 		return &question{message: message, state: state}
 	}
-	if !s.opens(c.state, digest) {
+	if !s.sealer.Opens(c.state, digest) {
 		return model.Errorf(model.Denied, "confirm", "the answer belongs to another question, or came too late").WithHint("call again, and answer the new question")
 	}
 	content, _ := answer.Content.(map[string]any)
@@ -95,81 +91,4 @@ func (s *sealer) confirmed(ctx context.Context, about any, message string, argum
 		return model.Errorf(model.Denied, "confirm", "the person who was asked did not agree").WithHint("do not call again unless they ask for it")
 	}
 	return nil
-}
-
-func digestOf(about any) ([32]byte, error) {
-	b, err := json.Marshal(about)
-	return sha256.Sum256(b), err
-}
-
-// sealer makes states that clients carry and cannot make: what a question was
-// about, until when it holds, and a number that is used once.
-type sealer struct {
-	once sync.Once
-	aead cipher.AEAD
-	err  error
-
-	mu   sync.Mutex
-	used map[string]time.Time
-}
-
-// answerWithin is how long a person may think.
-const answerWithin = 10 * time.Minute
-
-// sealed is what a state holds.
-type sealed struct {
-	Digest [32]byte  `json:"digest"`
-	Until  time.Time `json:"until"`
-}
-
-func (s *sealer) init() error {
-	s.once.Do(func() {
-		key := make([]byte, 32)
-		_, _ = rand.Read(key) // never fails
-		block, err := aes.NewCipher(key)
-		if err != nil {
-			s.err = err
-			return
-		}
-		s.aead, s.err = cipher.NewGCMWithRandomNonce(block)
-		s.used = map[string]time.Time{}
-	})
-	return s.err
-}
-
-func (s *sealer) seal(digest [32]byte) (string, error) {
-	if err := s.init(); err != nil {
-		return "", err
-	}
-	b, err := json.Marshal(sealed{digest, time.Now().Add(answerWithin)})
-	if err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, b, nil)), nil
-}
-
-// opens reports whether the state was sealed here for the digest, is not too
-// old, and was not used before.
-func (s *sealer) opens(state string, digest [32]byte) bool {
-	raw, err := base64.RawURLEncoding.DecodeString(state)
-	if err != nil || s.init() != nil {
-		return false
-	}
-	b, err := s.aead.Open(nil, nil, raw, nil)
-	var in sealed
-	if err != nil || json.Unmarshal(b, &in) != nil || in.Digest != digest || time.Now().After(in.Until) {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for old, until := range s.used {
-		if time.Now().After(until) {
-			delete(s.used, old)
-		}
-	}
-	if _, used := s.used[state]; used {
-		return false
-	}
-	s.used[state] = in.Until
-	return true
 }

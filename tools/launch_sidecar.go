@@ -27,7 +27,7 @@ type SidecarLaunch struct {
 }
 
 func launchSidecar(opts Options) Tool {
-	asked := &sealer{}
+	asked := &consent{}
 	return define(Tool{
 		Name: "launch_sidecar", Title: "Launch a sidecar", Toolset: SidecarSet, Effect: Effect{Writes: true, Network: true},
 		Description: "Starts an engine when its plan (arguments as in plan_memory) fits the memory that is free here; else says what would. " +
@@ -40,7 +40,7 @@ func launchSidecar(opts Options) Tool {
 	})
 }
 
-func (q SidecarLaunch) launch(ctx context.Context, opts Options, asked *sealer) (*SidecarInfo, error) {
+func (q SidecarLaunch) launch(ctx context.Context, opts Options, asked *consent) (*SidecarInfo, error) {
 	p, err := q.prepare(ctx, opts)
 	if err != nil {
 		return nil, err

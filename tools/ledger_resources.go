@@ -26,14 +26,21 @@ func (s *Surface) addLedgerResources(srv *server.MCPServer) {
 		return
 	}
 	srv.AddResource(mcp.NewResource(checkpointURI, "checkpoint", mcp.WithMIMEType("text/plain"),
-		mcp.WithResourceDescription("The last signed checkpoint. Kept elsewhere, it shows later if the ledger was cut or rewritten.")), server.ResourceHandlerFunc(s.readLedger))
+		mcp.WithResourceDescription("The last signed checkpoint. Kept elsewhere, it shows later if the ledger was cut or rewritten.")), s.readLedger)
 	srv.AddResourceTemplate(mcp.NewResourceTemplate(ledgerURI+"{seq}", "event",
-		mcp.WithTemplateDescription("An event by its number."), mcp.WithTemplateMIMEType("application/json")), server.ResourceTemplateHandlerFunc(s.readLedger))
+		mcp.WithTemplateDescription("An event by its number."), mcp.WithTemplateMIMEType("application/json")), s.readLedger)
 }
 
 // readLedger reads one of the resources.
 func (s *Surface) readLedger(ctx context.Context, req mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-	uri := req.Params.URI
+	out, err := s.ledgerResource(ctx, req.Params.URI)
+	if err != nil {
+		return nil, resourceError(ctx, req.Params.URI, err)
+	}
+	return out, nil
+}
+
+func (s *Surface) ledgerResource(ctx context.Context, uri string) ([]mcp.ResourceContents, error) {
 	l, err := s.opts.ledger(ctx)
 	if err != nil {
 		return nil, err

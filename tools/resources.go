@@ -9,6 +9,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"hwledger/internal/protocol"
 	"hwledger/probe"
 )
 
@@ -25,7 +26,7 @@ func (s *Surface) offersHardware() bool {
 }
 
 // addResources adds what clients can read and subscribe to.
-func (s *Surface) addResources(srv *server.MCPServer, subs *subscriptions) {
+func (s *Surface) addResources(srv *server.MCPServer, subs *protocol.Subscriptions) {
 	if !s.offersHardware() {
 		return
 	}
@@ -41,7 +42,7 @@ func (s *Surface) addResources(srv *server.MCPServer, subs *subscriptions) {
 		}
 		return []mcp.ResourceContents{mcp.TextResourceContents{URI: hardwareURI, MIMEType: "application/json", Text: text}}, nil
 	})
-	subs.offer(srv, hardwareURI, s.watchHardware)
+	subs.Offer(srv, hardwareURI, s.watchHardware)
 }
 
 // hardware is the resource's content: a HardwareProbe with every field's

@@ -14,7 +14,7 @@ import (
 
 // Server returns an MCP server that offers the surface.
 func (s *Surface) Server() (*server.MCPServer, error) {
-	subs := newSubscriptions(s.opts.Log)
+	subs := protocol.NewSubscriptions(s.opts.Log)
 	options := []server.ServerOption{
 		server.WithTitle("hwLedger"),
 		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
@@ -27,7 +27,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		server.WithResourceCompletionProvider(completions{}),
 		server.WithExtensions(s.extensions()),
 	}
-	srv := protocol.NewServer("hwledger", s.opts.Version, subs.hooks(), options...)
+	srv := protocol.NewServer("hwledger", s.opts.Version, subs.Hooks(), options...)
 	defs, err := s.Definitions()
 	if err != nil {
 		return nil, err

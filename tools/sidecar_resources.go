@@ -26,8 +26,12 @@ func (s *Surface) addSidecarResources(srv *server.MCPServer) {
 		return
 	}
 	m := s.opts.Sidecars.Manager
-	read := func(_ context.Context, req mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-		return sidecarResource(m, req.Params.URI)
+	read := func(ctx context.Context, req mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+		out, err := sidecarResource(m, req.Params.URI)
+		if err != nil {
+			return nil, resourceError(ctx, req.Params.URI, err)
+		}
+		return out, nil
 	}
 	srv.AddResourceTemplate(mcp.NewResourceTemplate("hwledger://sidecars/{id}", "sidecar",
 		mcp.WithTemplateDescription("A sidecar's state, endpoint, predicted and measured memory."), mcp.WithTemplateMIMEType("application/json")), read)

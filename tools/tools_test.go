@@ -76,7 +76,7 @@ func TestSnapshots(t *testing.T) {
 
 // The list goes into the context of every conversation.
 func TestListSize(t *testing.T) {
-	defs, err := newSurface(t, Options{}).Definitions()
+	defs, err := newSurface(t, Options{AllowLaunch: true}).Definitions()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -12,13 +13,15 @@ import (
 
 // fixtures are the suite's tools, resources and prompts.
 type fixtures struct {
-	srv  *server.MCPServer
-	subs protocol.Subscriptions
-	seal protocol.Sealer
+	srv     *server.MCPServer
+	subs    *protocol.Subscriptions
+	changes protocol.Changes
+	seal    protocol.Sealer
 }
 
 func newServer() *server.MCPServer {
 	f := &fixtures{}
+	f.subs = protocol.NewSubscriptions(slog.New(slog.DiscardHandler))
 	f.srv = protocol.NewServer("hwledger-conformance", "1", f.subs.Hooks(),
 		server.WithToolCapabilities(true),
 		server.WithResourceCapabilities(true, false),
@@ -28,7 +31,7 @@ func newServer() *server.MCPServer {
 		server.WithPromptCompletionProvider(completions{}),
 		server.WithInputSchemaValidation(),
 	)
-	f.subs.Serve(f.srv)
+	f.subs.Offer(f.srv, "test://watched-resource", f.changes.Watch)
 	f.addContent()
 	f.addSignals()
 	f.addAsking()
@@ -71,7 +74,7 @@ func (f *fixtures) addResources() {
 			return []mcp.ResourceContents{mcp.TextResourceContents{URI: req.Params.URI, MIMEType: "application/json", Text: `{"id":"` + id + `","templateTest":true,"data":"Data for ID: ` + id + `"}`}}, nil
 		})
 	f.add("test_touch_resource", "Changes test://watched-resource", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		f.subs.Updated("test://watched-resource")
+		f.changes.Tell()
 		return text("touched")
 	})
 }

@@ -3,6 +3,8 @@ package protocol
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,9 +68,10 @@ const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","i
 // not after.
 func TestSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		subs := &Subscriptions{}
+		subs := NewSubscriptions(slog.New(slog.DiscardHandler))
 		srv := NewServer("test", "1", subs.Hooks(), server.WithResourceCapabilities(true, false))
-		subs.Serve(srv)
+		var changes Changes
+		subs.Offer(srv, "x://a", changes.Watch)
 		srv.AddResource(mcp.NewResource("x://a", "a"), func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) { return nil, nil })
 		old, silent, stream := &session{"old", make(chan mcp.JSONRPCNotification, 9)}, &session{"silent", make(chan mcp.JSONRPCNotification, 9)}, &session{"stream", make(chan mcp.JSONRPCNotification, 9)}
 		for _, s := range []*session{old, silent} {
@@ -92,8 +95,7 @@ func TestSubscriptions(t *testing.T) {
 		if n := <-stream.told; n.Method != mcp.MethodNotificationSubscriptionsAcknowledged {
 			t.Errorf("first came %s", n.Method)
 		}
-		subs.Updated("x://a")
-		subs.Updated("x://other")
+		changes.Tell()
 		if len(old.told) != 1 || len(stream.told) != 1 || len(silent.told) != 0 {
 			t.Errorf("told %d, %d and %d times, want 1, 1 and 0", len(old.told), len(stream.told), len(silent.told))
 		}
@@ -105,28 +107,28 @@ func TestSubscriptions(t *testing.T) {
 		<-done
 		send(t.Context(), old, `{"jsonrpc":"2.0","id":3,"method":"resources/unsubscribe","params":{"uri":"x://a"}}`)
 		synctest.Wait()
-		subs.Updated("x://a")
+		changes.Tell()
 		if len(old.told)+len(stream.told) != 0 {
 			t.Error("told after the end")
 		}
 		send(t.Context(), silent, `{"jsonrpc":"2.0","id":4,"method":"resources/subscribe","params":{"uri":"x://a"}}`)
 		srv.UnregisterSession(t.Context(), "silent")
-		if subs.Updated("x://a"); len(subs.sessions["silent"])+len(subs.streams) != 0 {
-			t.Errorf("what ended is remembered: %v %v", subs.sessions, subs.streams)
+		if changes.Tell(); len(subs.ends)+len(changes.all) != 0 {
+			t.Errorf("what ended is remembered: %v %v", subs.ends, changes.all)
 		}
 	})
 }
 
-// A session's subscriptions are bounded.
+// The subscriptions of all clients together are bounded.
 func TestManySubscriptions(t *testing.T) {
-	subs := &Subscriptions{}
+	subs := NewSubscriptions(slog.New(slog.DiscardHandler))
 	srv := NewServer("test", "1", subs.Hooks(), server.WithResourceCapabilities(true, false))
-	s := &session{"one", make(chan mcp.JSONRPCNotification, 1)}
+	subs.Offer(srv, "x://a", new(Changes).Watch)
 	for i := range mostSubscriptions + 10 {
-		b, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": i, "method": "resources/subscribe", "params": map[string]any{"uri": strings.Repeat("x", i+1)}})
-		srv.HandleMessage(srv.WithContext(t.Context(), s), b)
+		s := &session{strconv.Itoa(i), make(chan mcp.JSONRPCNotification, 1)}
+		srv.HandleMessage(srv.WithContext(t.Context(), s), json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"x://a"}}`))
 	}
-	if n := len(subs.sessions["one"]); n != mostSubscriptions {
+	if n := len(subs.ends); n != mostSubscriptions {
 		t.Errorf("%d subscriptions", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -17,11 +18,12 @@ import (
 )
 
 // fixtures serves tools that notify, fail and ask, and a resource that changes.
-func fixtures(t *testing.T) (*Server, *protocol.Subscriptions) {
+func fixtures(t *testing.T) (*Server, *protocol.Changes) {
 	t.Helper()
-	subs := &protocol.Subscriptions{}
+	subs := protocol.NewSubscriptions(slog.New(slog.DiscardHandler))
 	srv := protocol.NewServer("test", "1", subs.Hooks(), server.WithToolCapabilities(false), server.WithResourceCapabilities(true, false))
-	subs.Serve(srv)
+	changes := &protocol.Changes{}
+	subs.Offer(srv, "x://a", changes.Watch)
 	srv.AddTool(mcp.NewTool("notify"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		for i := range 5 {
 			if err := srv.SendNotificationToClient(ctx, "notifications/progress", map[string]any{"progressToken": "p", "progress": i + 1}); err != nil {
@@ -55,7 +57,7 @@ func fixtures(t *testing.T) (*Server, *protocol.Subscriptions) {
 			t.Error(err)
 		}
 	})
-	return s, subs
+	return s, changes
 }
 
 // events are the messages of a response, whatever its form.
@@ -118,7 +120,7 @@ func read(t *testing.T, s *Server, uri string) *http.Request {
 // TestListens: a stream of 2026-07-28 hears of what it subscribed to, and ends
 // with its client.
 func TestListens(t *testing.T) {
-	s, subs := fixtures(t)
+	s, changes := fixtures(t)
 	body := `{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["x://a"]},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`
 	r := request(t, "http://"+s.Addr().String()+"/mcp", body, "")
 	r.Header.Set("Mcp-Method", "subscriptions/listen")
@@ -142,8 +144,7 @@ func TestListens(t *testing.T) {
 	if got := next(); got["method"] != "notifications/subscriptions/acknowledged" {
 		t.Errorf("%v", got)
 	}
-	subs.Updated("x://b")
-	subs.Updated("x://a")
+	changes.Tell()
 	got := next()
 	params, _ := got["params"].(map[string]any)
 	meta, _ := params["_meta"].(map[string]any)
