@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,7 +34,8 @@ func tinyModel(t *testing.T) (dir, path, server string) {
 }
 
 // A detached sidecar goes from one process to the next: each command here is a
-// server of its own.
+// server of its own. In the end the ledger has all that happened, intact, with
+// what was measured beside what was predicted.
 func TestCallSidecars(t *testing.T) {
 	dir, path, server := tinyModel(t)
 	vars := map[string]string{"HWLEDGER_HOME": t.TempDir()}
@@ -51,20 +53,42 @@ func TestCallSidecars(t *testing.T) {
 	if launched["state"] != "ready" || id == "" {
 		t.Fatalf("%v", launched)
 	}
-	defer func() {
+	stopped := false
+	stop := func() {
+		if stopped {
+			return
+		}
+		stopped = true
 		if got := call("stop_sidecar", "id=one"); got["state"] != "stopped" {
 			t.Errorf("%v", got)
 		}
 		if left := call("list_sidecars")["sidecars"].([]any); len(left) != 0 {
 			t.Errorf("%v are left", left)
 		}
-	}()
+	}
+	defer stop()
 	if got := call("get_sidecar", "id="+id, "wait=true"); got["state"] != "ready" || len(got["measured"].([]any)) == 0 {
 		t.Errorf("%v", got)
 	}
 	got := call("call_sidecar", "id=one", "prompt=hello", "max_tokens=3")
 	if usage, _ := got["usage"].(map[string]any); usage["completion_tokens"] != 3.0 {
 		t.Errorf("%v", got)
+	}
+	stop()
+	var types []string
+	for _, e := range call("query_ledger", "subject="+id)["events"].([]any) {
+		types = append(types, e.(map[string]any)["type"].(string))
+	}
+	slices.Reverse(types)
+	if got := strings.Join(types, " "); got != "prediction launch measurement timing timing exit" {
+		t.Errorf("the ledger has %s", got)
+	}
+	if got := call("verify_ledger"); got["ok"] != true || got["size"] != float64(len(types)) {
+		t.Errorf("%v", got)
+	}
+	totals, _ := call("report_usage")["totals"].(map[string]any)
+	if off, known := totals["max_absolute_error_percent"].(float64); totals["predictions_measured"] != 1.0 || !known || off > 3 {
+		t.Errorf("%v", totals)
 	}
 }
 
