@@ -40,7 +40,7 @@ func (s *Surface) addPlanner(srv *server.MCPServer) {
 	// An empty policy allows no other origin at all.
 	ui := map[string]any{"ui": map[string]any{"csp": map[string]any{}, "prefersBorder": true}}
 	r := mcp.NewResource(planner.URI, "planner", mcp.WithResourceDescription("Shows a plan of plan_memory and plans again as its controls move."), mcp.WithMIMEType(planner.MIME))
-	r.Title, r.Meta = "Memory planner", &mcp.Meta{AdditionalFields: ui}
+	r.Title, r.Icons, r.Meta = "Memory planner", []mcp.Icon{plannerIcon()}, &mcp.Meta{AdditionalFields: ui}
 	srv.AddResource(r, func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 		return []mcp.ResourceContents{mcp.TextResourceContents{Meta: ui, URI: planner.URI, MIMEType: planner.MIME, Text: planner.HTML()}}, nil
 	})

@@ -17,7 +17,6 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 	subs := protocol.NewSubscriptions(s.opts.Log)
 	options := []server.ServerOption{
 		server.WithTitle("hwLedger"),
-		server.WithIcons(serverIcon()),
 		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
 		server.WithInstructions(s.Instructions()),
 		server.WithToolCapabilities(false),
