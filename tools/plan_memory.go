@@ -41,6 +41,9 @@ func planMemory(opts Options) Tool {
 		p.live = q.Hardware.isLocal()
 		if p.live {
 			p.Notes = append(localNotes(ctx, opts, q.Empty), p.Notes...)
+			if last := opts.measuredHere(ctx, found.Reference, res); last != "" {
+				p.Notes = append([]string{last}, p.Notes...)
+			}
 		}
 		if q.Picture {
 			if p.picture, err = p.PNG(); err != nil {

@@ -31,8 +31,11 @@ type Options struct {
 	Offline bool
 	// Ledger opens the ledger on first use; the tools for it say that there is
 	// none when it is nil.
-	Ledger  func(context.Context) (Ledger, error)
-	Version string
+	Ledger func(context.Context) (Ledger, error)
+	// HasLedger reports whether there is one already: what only reads makes
+	// none. It may be nil.
+	HasLedger func() bool
+	Version   string
 	// Machine samples this machine's hardware; the real one when it is nil.
 	// Nothing is read before a tool asks.
 	Machine *probe.Sampler

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -54,6 +55,15 @@ func (h *ledgerHome) ledger(ctx context.Context) (*ledger.Ledger, error) {
 	}
 	h.open = l
 	return l, nil
+}
+
+// there reports whether the ledger exists.
+func (h *ledgerHome) there() bool {
+	dir, err := ledger.Home(h.getenv)
+	if err == nil {
+		_, err = os.Stat(dir)
+	}
+	return err == nil
 }
 
 // tool is ledger for the tools.

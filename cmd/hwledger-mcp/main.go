@@ -142,7 +142,7 @@ func surface(e *env, opts tools.Options) (*tools.Surface, error) {
 		opts.Log = slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	e.ledger.readOnly, e.ledger.log = opts.ReadOnly, opts.Log
-	opts.Ledger = e.ledger.tool
+	opts.Ledger, opts.HasLedger = e.ledger.tool, e.ledger.there
 	return tools.New(opts)
 }
 

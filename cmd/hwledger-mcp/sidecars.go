@@ -44,20 +44,14 @@ func launchFlags(f *flag.FlagSet) *launching {
 	return l
 }
 
-// dataDir is where the program keeps what has to stay: $HWLEDGER_HOME, else
-// the user's data folder.
+// dataDir is where the program keeps what has to stay: the ledger's folder is
+// in it.
 func dataDir(getenv func(string) string) (string, error) {
-	if home := getenv("HWLEDGER_HOME"); home != "" {
-		return filepath.Abs(home)
-	}
-	if data := getenv("XDG_DATA_HOME"); filepath.IsAbs(data) {
-		return filepath.Join(data, "hwledger"), nil
-	}
-	home, err := os.UserHomeDir()
+	dir, err := ledger.Home(getenv)
 	if err != nil {
-		return "", fmt.Errorf("finding the folder for data: %w; set HWLEDGER_HOME", err)
+		return "", err
 	}
-	return filepath.Join(home, ".local", "share", "hwledger"), nil
+	return filepath.Abs(filepath.Dir(dir))
 }
 
 // sidecars returns what the sidecar tools work with.
