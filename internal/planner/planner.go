@@ -89,7 +89,7 @@ var classes = []struct{ vendor, class, label string }{
 }
 
 // newChoices sorts the catalogue's machines with one accelerator into groups,
-// the most memory first.
+// the most memory first, after the server's own machine.
 func newChoices() choices {
 	c := choices{Engines: calc.Engines(), Hardware: make([]group, len(classes))}
 	ladder := hardware.Ladder()
@@ -108,6 +108,7 @@ func newChoices() choices {
 	for j := range classes {
 		c.Hardware[j].Label, c.Hardware[j].Single = classes[j].label, classes[j].class == "unified"
 	}
+	c.Hardware = append([]group{{Label: "This machine", Names: []string{"local"}, Single: true}}, c.Hardware...)
 	return c
 }
 

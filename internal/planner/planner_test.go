@@ -34,7 +34,7 @@ func TestSelfContained(t *testing.T) {
 // Whatever the list of hardware offers, the server understands.
 func TestHardwareParses(t *testing.T) {
 	seen := map[string]bool{}
-	for _, g := range newChoices().Hardware {
+	for _, g := range newChoices().Hardware[1:] { // the first is this machine
 		if len(g.Names) == 0 {
 			t.Errorf("%s is empty", g.Label)
 		}
