@@ -34,6 +34,7 @@ func replies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, caught := protocol.Catch(r.Context())
 		p := &reply{ResponseWriter: w, caught: caught, modern: mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)), wrote: make(chan struct{}, 1)}
+		ctx = protocol.WithAcknowledged(ctx, func(ctx context.Context) { p.settle(ctx, 1) })
 		next.ServeHTTP(p, r.WithContext(context.WithValue(ctx, replyKey{}, p)))
 		p.header()
 	})

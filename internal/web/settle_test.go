@@ -153,3 +153,19 @@ func TestListens(t *testing.T) {
 	}
 	hangUp()
 }
+
+// A stream that nothing was subscribed on is acknowledged before it ends.
+func TestListensToNothing(t *testing.T) {
+	s, _ := fixtures(t)
+	for range 200 {
+		body := `{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{"notifications":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`
+		r := request(t, "http://"+s.Addr().String()+"/mcp", body, "")
+		r.Header.Set("Mcp-Method", "subscriptions/listen")
+		r.Header.Del("Mcp-Name")
+		_, answer := send(t, http.DefaultClient, r)
+		got := events(answer)
+		if len(got) != 2 || got[0]["method"] != "notifications/subscriptions/acknowledged" || got[1]["result"] == nil {
+			t.Fatalf("%s", answer)
+		}
+	}
+}
