@@ -89,8 +89,8 @@ func localNotes(ctx context.Context, opts Options, empty bool) []string {
 	return out
 }
 
-// thisMachine samples the machine that the program runs on.
-func thisMachine() *probe.Sampler {
+// ThisMachine samples the machine that the program runs on.
+func ThisMachine() *probe.Sampler {
 	sys := probe.Local()
 	sys.GPULimit = func(chip string, total int64) int64 { return int64(hardware.AppleLimit(chip, engine.Bytes(total))) }
 	return probe.NewSampler(probe.New(sys))

@@ -59,7 +59,7 @@ func New(opts Options) (*Surface, error) {
 		opts.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	if opts.Machine == nil {
-		opts.Machine = thisMachine()
+		opts.Machine = ThisMachine()
 	}
 	s := &Surface{opts: opts, recent: newRecent()}
 	var known, names []string

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"hwledger/ledger"
-	"hwledger/probe"
 	"hwledger/sidecar"
 	"hwledger/sidecar/engines"
 	"hwledger/sidecar/helpers"
@@ -126,7 +125,7 @@ func (l *launching) withSidecars(e *env, opts *tools.Options) (func(), error) {
 		log = slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	if opts.Machine == nil {
-		opts.Machine = probe.NewSampler(probe.New(probe.Local()))
+		opts.Machine = tools.ThisMachine()
 	}
 	s, err := l.sidecars(e, tools.Machine{Sampler: opts.Machine}, log)
 	if err != nil {
