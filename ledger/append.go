@@ -14,8 +14,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger/event"
-	"hwledger/ledger/fault"
 	"hwledger/ledger/proof"
 )
 

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 	"hwledger/ledger/proof"
 )
 

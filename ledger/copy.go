@@ -11,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 	"hwledger/ledger/proof"
 )
 

@@ -13,9 +13,9 @@ import (
 
 	signed "golang.org/x/mod/sumdb/note"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger"
 	"hwledger/ledger/event"
-	"hwledger/ledger/fault"
 	"hwledger/ledger/proof"
 )
 

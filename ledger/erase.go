@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger/event"
-	"hwledger/ledger/fault"
 )
 
 // Erase removes an event's payload for good and records that it did: personal

@@ -11,7 +11,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // failure gives an error of the database the words for whoever has to mend

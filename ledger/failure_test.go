@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger"
-	"hwledger/ledger/fault"
 	"hwledger/ledger/proof"
 )
 

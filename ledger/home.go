@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // Home returns the directory of this user's ledger: below $HWLEDGER_HOME, else

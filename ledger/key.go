@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // Names of the files in a ledger's directory.

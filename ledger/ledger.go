@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger/event"
-	"hwledger/ledger/fault"
 	"hwledger/ledger/proof"
 )
 

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger"
 	"hwledger/ledger/event"
-	"hwledger/ledger/fault"
 )
 
 func open(t testing.TB, dir string, opts ledger.Options) *ledger.Ledger {

@@ -3,7 +3,7 @@ package ledger
 import (
 	"strings"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // refuseNetwork fails when dir is on a file system of another machine:

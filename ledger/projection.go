@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"slices"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // projectionTables are what queries and reports go by. Appending does not

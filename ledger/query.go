@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger/event"
-	"hwledger/ledger/fault"
 	"hwledger/ledger/proof"
 )
 

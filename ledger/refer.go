@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger/cost"
 	"hwledger/ledger/event"
-	"hwledger/ledger/fault"
 )
 
 // refer checks what an event says of events before it: an invoice settles

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger/event"
-	"hwledger/ledger/fault"
 )
 
 // RunEvent is something that happened to an engine that the program runs, as

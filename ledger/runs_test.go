@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger"
 	"hwledger/ledger/event"
-	"hwledger/ledger/fault"
 )
 
 // figure is as whoever runs engines has it: zero is no range.

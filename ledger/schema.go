@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // applicationID marks SQLite files that are ledgers: "hwLg".

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 	"hwledger/ledger/proof"
 )
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // UsageQuery says how usage is summed up.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // CheckFile has SQLite check its file: that its pages hang together, and that

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 	"hwledger/ledger/proof"
 )
 

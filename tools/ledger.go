@@ -2,12 +2,10 @@ package tools
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"hwledger/calc/model"
 	"hwledger/ledger"
-	"hwledger/ledger/fault"
 )
 
 // Ledger is what the tools need of a ledger.
@@ -27,17 +25,7 @@ func (o *Options) ledger(ctx context.Context) (Ledger, error) {
 	if o.Ledger == nil {
 		return nil, model.Errorf(model.NotReady, "", "this server has no ledger").WithHint("start it with hwledger-mcp serve")
 	}
-	l, err := o.Ledger(ctx)
-	return l, ledgerError(err)
-}
-
-// ledgerError gives an error of the ledger the form that all tools share.
-func ledgerError(err error) error {
-	var f *fault.Error
-	if err == nil || !errors.As(err, &f) {
-		return err
-	}
-	return &model.Error{Code: model.Code(f.Code), Message: f.Message, Field: f.Field, Hint: f.Hint, Candidates: f.Candidates, Err: f.Err}
+	return o.Ledger(ctx)
 }
 
 // timeArgument reads an argument that is a time or a day.

@@ -48,7 +48,7 @@ func (s *Surface) ledgerResource(ctx context.Context, uri string) ([]mcp.Resourc
 	if uri == checkpointURI {
 		c, err := l.Latest(ctx)
 		if err != nil {
-			return nil, ledgerError(err)
+			return nil, err
 		}
 		if c.Note == "" {
 			return nil, model.Errorf(model.NotReady, "uri", "no checkpoint is signed yet").WithHint("hwledger-mcp ledger checkpoint signs one; a server that recorded events does from time to time, and when it ends")
@@ -61,7 +61,7 @@ func (s *Surface) ledgerResource(ctx context.Context, uri string) ([]mcp.Resourc
 	}
 	e, err := l.Event(ctx, seq)
 	if err != nil {
-		return nil, ledgerError(err)
+		return nil, err
 	}
 	raw, err := json.Marshal(eventList(ledger.Page{Events: []ledger.Recorded{e}}).Events[0])
 	if err != nil {

@@ -65,7 +65,7 @@ func queryLedger(opts Options) Tool {
 		}
 		page, err := l.Query(ctx, q)
 		if err != nil {
-			return nil, ledgerError(err)
+			return nil, err
 		}
 		return eventList(page), nil
 	})

@@ -43,7 +43,7 @@ func recordEvent(opts Options) Tool {
 		}
 		r, err := l.Append(ctx, ledger.Event{Type: event.Type(a.Type), Subject: a.Subject, Actor: "record_event", Payload: a.Payload, Key: a.Key})
 		if err != nil {
-			return nil, ledgerError(err)
+			return nil, err
 		}
 		return &EventReceipt{r.Seq, r.Leaf.String(), r.Size}, nil
 	})

@@ -72,7 +72,7 @@ func reportUsage(opts Options) Tool {
 		}
 		u, err := l.Usage(ctx, q)
 		if err != nil {
-			return nil, ledgerError(err)
+			return nil, err
 		}
 		out := &UsageReport{Rows: make([]UsageInfo, len(u.Rows)), Totals: usageInfo(&u.Totals)}
 		for i := range u.Rows {

@@ -53,7 +53,7 @@ func verifyLedger(opts Options) Tool {
 		o.Progress = func(done, total int64) { lookup.Report(ctx, done, total, "verifying the ledger") }
 		v, err := l.Verify(ctx, o)
 		if err != nil {
-			return nil, ledgerError(err)
+			return nil, err
 		}
 		switch {
 		case v.Damage != nil:
@@ -61,7 +61,7 @@ func verifyLedger(opts Options) Tool {
 			v.Notes = append(v.Notes, "the file's indexes and the projections of so many events were not compared: hwledger-mcp ledger verify does")
 		default: // what the other tools answer from has to be right as well
 			if err := cmp.Or(l.CheckFile(ctx), l.CheckProjections(ctx)); err != nil {
-				return nil, ledgerError(err)
+				return nil, err
 			}
 		}
 		return StateOf(v), nil

@@ -14,8 +14,8 @@ import (
 	"strconv"
 	"strings"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger"
-	"hwledger/ledger/fault"
 	"hwledger/ledger/proof"
 	"hwledger/tools"
 )

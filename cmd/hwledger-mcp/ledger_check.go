@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 	"hwledger/ledger/proof"
 )
 

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger"
-	"hwledger/ledger/fault"
 	"hwledger/tools"
 )
 

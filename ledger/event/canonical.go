@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // MaxPayload bounds a payload, in bytes of its canonical form: an event says

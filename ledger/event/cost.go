@@ -3,8 +3,8 @@ package event
 import (
 	"time"
 
+	"hwledger/internal/fault"
 	"hwledger/ledger/cost"
-	"hwledger/ledger/fault"
 )
 
 // Period is when something was used, RFC 3339.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // The example of RFC 8785 sections 3.2.2 to 3.2.4, and its table of numbers in

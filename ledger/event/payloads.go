@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
-	"hwledger/ledger/fault"
+	"hwledger/internal/fault"
 )
 
 // Labels say what an event is about; queries and reports go by them.

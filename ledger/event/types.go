@@ -14,8 +14,8 @@ import (
 	"strings"
 	"sync"
 
+	"hwledger/internal/fault"
 	"hwledger/internal/schema"
-	"hwledger/ledger/fault"
 )
 
 // Type is what kind of thing happened.

@@ -1,27 +1,35 @@
-// Package fault is how the ledger fails: with a code that a program can act
-// on, what was wrong and where, and what to do next.
+// Package fault is how hwLedger fails: with a code that a program can act on,
+// what was wrong and where, and what to do next.
 package fault
 
 import "fmt"
 
-// Code is one of the public surface's error codes.
+// Code is a stable error code that a caller can act on. The set is fixed by
+// the public surface of hwLedger.
 type Code string
 
-// The codes that a ledger fails with.
+// The codes.
 const (
-	InvalidArgument    Code = "invalid_argument"
-	MalformedFile      Code = "malformed_file"
-	Denied             Code = "denied"
-	NotReady           Code = "not_ready"
-	IntegrityViolation Code = "integrity_violation"
-	Internal           Code = "internal"
+	InvalidArgument         Code = "invalid_argument"
+	ModelNotFound           Code = "model_not_found"
+	UnsupportedArchitecture Code = "unsupported_architecture"
+	MalformedFile           Code = "malformed_file"
+	Offline                 Code = "offline"
+	Denied                  Code = "denied"
+	HardwareNotFound        Code = "hardware_not_found"
+	EngineNotInstalled      Code = "engine_not_installed"
+	WouldNotFit             Code = "would_not_fit"
+	NotReady                Code = "not_ready"
+	OutOfMemory             Code = "out_of_memory"
+	IntegrityViolation      Code = "integrity_violation"
+	Internal                Code = "internal"
 )
 
 // Error is a failure that says what was wrong, where, and what to do next.
 type Error struct {
 	Code    Code
 	Message string
-	// Field is the argument or file that the error is about.
+	// Field is the argument, config key or file that the error is about.
 	Field string
 	// Hint is the next step, as an instruction.
 	Hint string
