@@ -155,12 +155,13 @@ func (l *Ledger) openWriter(ctx context.Context) error {
 		return err
 	}
 	l.write.SetMaxOpenConns(1)
-	c, err := l.write.Conn(ctx)
-	if err != nil {
+	w := &writer{ledger: l, nodes: []byte{}}
+	// While another process recovers the log of one that was killed, SQLite
+	// says that it is busy without waiting.
+	if err := w.locked(func() (err error) { w.conn, err = l.write.Conn(ctx); return err }); err != nil {
 		return err
 	}
-	w := &writer{ledger: l, conn: c, nodes: []byte{}}
-	if err := w.transact(func() error { return migrate(ctx, c, l.dir, l.opts.Now().UnixMicro()) }); err != nil {
+	if err := w.transact(func() error { return migrate(ctx, w.conn, l.dir, l.opts.Now().UnixMicro()) }); err != nil {
 		w.close()
 		return err
 	}

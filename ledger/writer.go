@@ -85,9 +85,6 @@ type writer struct {
 }
 
 func (w *writer) prepare(ctx context.Context) error {
-	if err := w.patience(ctx, turn); err != nil {
-		return err
-	}
 	for _, s := range []struct {
 		into **sql.Stmt
 		text string
@@ -102,7 +99,7 @@ func (w *writer) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return w.patience(ctx, turn) // the schema was read with all of it
 }
 
 // close gives the connection back. SQLite takes the write-ahead log into the
