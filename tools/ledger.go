@@ -28,6 +28,14 @@ func (o *Options) ledger(ctx context.Context) (Ledger, error) {
 	return o.Ledger(ctx)
 }
 
+// period reads the arguments since and until.
+func period(since, until string) (from, to time.Time, err error) {
+	if from, err = timeArgument("since", since); err == nil {
+		to, err = timeArgument("until", until)
+	}
+	return from, to, err
+}
+
 // timeArgument reads an argument that is a time or a day.
 func timeArgument(field, s string) (time.Time, error) {
 	if s == "" {

@@ -10,7 +10,6 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"hwledger/calc/model"
-	"hwledger/ledger"
 )
 
 // Addresses of the ledger's resources: an event is its number after ledgerURI.
@@ -22,7 +21,7 @@ const (
 // addLedgerResources offers the ledger's events and its last checkpoint as
 // resources.
 func (s *Surface) addLedgerResources(srv *server.MCPServer) {
-	if _, err := s.Tool("query_ledger"); err != nil || s.opts.Ledger == nil {
+	if !s.offers("query_ledger") || s.opts.Ledger == nil {
 		return
 	}
 	srv.AddResource(mcp.NewResource(checkpointURI, "checkpoint", mcp.WithMIMEType("text/plain"),
@@ -63,7 +62,7 @@ func (s *Surface) ledgerResource(ctx context.Context, uri string) ([]mcp.Resourc
 	if err != nil {
 		return nil, err
 	}
-	raw, err := json.Marshal(eventList(ledger.Page{Events: []ledger.Recorded{e}}).Events[0])
+	raw, err := json.Marshal(eventInfo(&e))
 	if err != nil {
 		return nil, err
 	}

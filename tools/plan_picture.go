@@ -2,6 +2,7 @@ package tools
 
 import (
 	"fmt"
+	"iter"
 
 	"hwledger/calc"
 	"hwledger/calc/engine"
@@ -30,13 +31,8 @@ func (p *Plan) drawing() *picture.Plan {
 	if p.Totals.Low != p.Totals.High {
 		d.Range = fmt.Sprintf("range %s to %s", engine.Bytes(p.Totals.Low), engine.Bytes(p.Totals.High))
 	}
-	for i := 0; i < len(p.Devices); {
-		n := 1
-		for i+n < len(p.Devices) && p.Devices[i+n].Sizes == p.Devices[i].Sizes && p.Devices[i+n].Name == p.Devices[i].Name {
-			n++
-		}
+	for i, n := range p.Equal() {
 		d.Devices = append(d.Devices, p.bar(&p.Devices[i], &p.from.Devices[i], n))
-		i += n
 	}
 	if p.Host != nil && p.Host.Required > 0 {
 		d.Devices = append(d.Devices, p.bar(p.Host, p.from.Host, 1))
@@ -64,4 +60,18 @@ func (p *Plan) bar(u *DeviceUse, of *calc.DeviceUse, n int) picture.Device {
 		d.Limit, d.LimitText = *u.Usable+u.Outside, engine.Bytes(*u.Usable).String()+" usable"
 	}
 	return d
+}
+
+// Equal yields the first device of each run that takes the same, and how many
+// are in the run.
+func (p *Plan) Equal() iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		for i, n := 0, 0; i < len(p.Devices); i += n {
+			for n = 1; i+n < len(p.Devices) && p.Devices[i+n].Sizes == p.Devices[i].Sizes && p.Devices[i+n].Name == p.Devices[i].Name; n++ {
+			}
+			if !yield(i, n) {
+				return
+			}
+		}
+	}
 }

@@ -34,7 +34,7 @@ func (s *Surface) extensions() map[string]any {
 
 // addPlanner offers the planner to clients that show apps.
 func (s *Surface) addPlanner(srv *server.MCPServer) {
-	if _, err := s.Tool(planTool); err != nil {
+	if !s.offers(planTool) {
 		return
 	}
 	// An empty policy allows no other origin at all.

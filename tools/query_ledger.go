@@ -53,10 +53,7 @@ func queryLedger(opts Options) Tool {
 			q.Limit = 50
 		}
 		var err error
-		if q.Since, err = timeArgument("since", a.Since); err != nil {
-			return nil, err
-		}
-		if q.Until, err = timeArgument("until", a.Until); err != nil {
+		if q.Since, q.Until, err = period(a.Since, a.Until); err != nil {
 			return nil, err
 		}
 		l, err := opts.ledger(ctx)
@@ -73,13 +70,17 @@ func queryLedger(opts Options) Tool {
 
 func eventList(page ledger.Page) *EventList {
 	out := &EventList{Events: make([]EventInfo, len(page.Events)), Next: page.Next}
-	for i, e := range page.Events {
-		out.Events[i] = EventInfo{
-			Seq: e.Seq, Time: e.Time.Format(time.RFC3339Nano), Type: e.Type, Subject: e.Subject, Actor: e.Actor,
-			Payload: e.Payload, Erased: e.Payload == nil, Leaf: e.Leaf.String(),
-		}
+	for i := range page.Events {
+		out.Events[i] = eventInfo(&page.Events[i])
 	}
 	return out
+}
+
+func eventInfo(e *ledger.Recorded) EventInfo {
+	return EventInfo{
+		Seq: e.Seq, Time: e.Time.Format(time.RFC3339Nano), Type: e.Type, Subject: e.Subject, Actor: e.Actor,
+		Payload: e.Payload, Erased: e.Payload == nil, Leaf: e.Leaf.String(),
+	}
 }
 
 // Text lists the first few events.

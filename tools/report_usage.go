@@ -60,10 +60,7 @@ func reportUsage(opts Options) Tool {
 			q.By = append(q.By, string(k))
 		}
 		var err error
-		if q.Since, err = timeArgument("since", a.Since); err != nil {
-			return nil, err
-		}
-		if q.Until, err = timeArgument("until", a.Until); err != nil {
+		if q.Since, q.Until, err = period(a.Since, a.Until); err != nil {
 			return nil, err
 		}
 		l, err := opts.ledger(ctx)

@@ -3,7 +3,6 @@ package tools
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -19,15 +18,9 @@ const hardwareURI = "hwledger://hardware"
 // recently is the stretch of time that the resource's sampled values are of.
 const recently = time.Minute
 
-// offersHardware reports whether the surface has the tool whose answer the
-// hardware resource is.
-func (s *Surface) offersHardware() bool {
-	return slices.ContainsFunc(s.tools, func(t Tool) bool { return t.Name == "probe_hardware" })
-}
-
 // addResources adds what clients can read and subscribe to.
 func (s *Surface) addResources(srv *server.MCPServer, subs *protocol.Subscriptions) {
-	if !s.offersHardware() {
+	if !s.offers("probe_hardware") {
 		return
 	}
 	srv.AddResource(mcp.NewResource(hardwareURI, "hardware",

@@ -20,7 +20,7 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		server.WithDescription("Will a model fit on this hardware, under this engine, with this load?"),
 		server.WithInstructions(s.Instructions()),
 		server.WithToolCapabilities(false),
-		server.WithResourceCapabilities(s.offersHardware(), false), // which is what changes
+		server.WithResourceCapabilities(s.offers("probe_hardware"), false), // which is what changes
 		server.WithPromptCapabilities(false),
 		server.WithCompletions(),
 		server.WithPromptCompletionProvider(completions{}),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"regexp"
+	"slices"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -18,10 +19,7 @@ var sidecarURI = regexp.MustCompile(`^hwledger://sidecars/([\w.-]{1,100})(/log)?
 
 // addSidecarResources offers the status and the log of sidecars as resources.
 func (s *Surface) addSidecarResources(srv *server.MCPServer) {
-	offered := false
-	for i := range s.tools {
-		offered = offered || s.tools[i].Toolset == SidecarSet
-	}
+	offered := slices.ContainsFunc(s.tools, func(t Tool) bool { return t.Toolset == SidecarSet })
 	if !offered || s.opts.Sidecars.ready() != nil {
 		return
 	}

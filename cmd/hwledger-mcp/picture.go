@@ -67,13 +67,8 @@ func (p picture) plan(a *tools.Plan) {
 	lines := strings.Split(strings.TrimRight(a.Text(), "\n"), "\n")
 	verdict, rest, _ := strings.Cut(lines[0], ". ")
 	fmt.Fprintf(p.out, "%s  %s\n\n", p.paint(verdictColours[a.Verdict], verdict), rest)
-	for i := 0; i < len(a.Devices); {
-		n := 1
-		for i+n < len(a.Devices) && a.Devices[i+n].Sizes == a.Devices[i].Sizes && a.Devices[i+n].Name == a.Devices[i].Name {
-			n++
-		}
+	for i, n := range a.Equal() {
 		p.device(&a.Devices[i], n)
-		i += n
 	}
 	if a.Host != nil {
 		p.device(a.Host, 1)
