@@ -178,6 +178,8 @@ type Device struct {
 type Hardware struct {
 	Devices []Device
 	Host    *Device // system memory, nil when unknown
+	// History is what was measured on it; none for hardware that is only named.
+	History History
 }
 
 // Vendor is whose accelerators they are: that of the first one, "nvidia", for

@@ -169,20 +169,14 @@ func (r *Report) predicted(a *Actual, p *calc.Result) (expected, low, high engin
 	case strings.HasSuffix(a.Name, "pool"): // unknown without the device
 		return 0, 0, 0, false
 	}
-	peak := a.Name == "peak" // of all buffers, the process beside them not counted
 	for i := range p.Terms {
 		t := &p.Terms[i]
-		switch {
-		case peak && t.Category == engine.Runtime, !peak && t.Category != a.Category:
+		if !r.has(a, t) {
 			continue
-		case !peak && a.Category == engine.Runtime && !counts(a.Name, t.Name):
-			continue
-		case r.byBuffer() && a.Category == engine.Workspace && !strings.EqualFold(a.Name, t.Name):
-			continue // a start that failed has some of the buffers
 		}
 		n := engine.Bytes(1)
 		switch {
-		case r.byBuffer(), peak:
+		case r.byBuffer(), a.Name == peak:
 			n = engine.Bytes(max(1, len(t.On)))
 		case !slices.Contains(t.On, 0):
 			continue
@@ -191,6 +185,25 @@ func (r *Report) predicted(a *Actual, p *calc.Result) (expected, low, high engin
 		expected, low, high, known = expected+n*t.Bytes, low+n*l, high+n*h, true
 	}
 	return expected, low, high, known
+}
+
+// peak is the figure of all buffers together, the process beside them not
+// counted.
+const peak = "peak"
+
+// has reports whether the log's figure has the term in it.
+func (r *Report) has(a *Actual, t *engine.Term) bool {
+	switch {
+	case a.Name == peak:
+		return t.Category != engine.Runtime
+	case t.Category != a.Category:
+		return false
+	case a.Category == engine.Runtime:
+		return counts(a.Name, t.Name)
+	case r.byBuffer() && a.Category == engine.Workspace:
+		return strings.EqualFold(a.Name, t.Name) // a start that failed has some of the buffers
+	}
+	return true
 }
 
 // counts reports whether an engine counts a term in a figure of its runtime:

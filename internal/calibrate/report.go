@@ -14,8 +14,9 @@ import (
 // scored are the figures that calibration moves.
 var scored = []string{"activation", "outside PyTorch", "CUDA graphs", "total without cache", "predicted pool"}
 
-// report prints how plans score with the table fitted on all rows, and on rows
-// that were left out of the fit, a model or a publisher at a time.
+// report prints how plans score with the table fitted on all rows, on rows that
+// were left out of the fit, a model or a publisher at a time, and on those with
+// what their publishers' other starts on the same devices took.
 func report(w io.Writer, set *scoring.Set, starts []start) error {
 	tw := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
 	fmt.Fprintln(tw, "figure\tfit on\tn\twithin limit\tin low–high\tmedian\tmax\tworst row")
@@ -32,6 +33,13 @@ func report(w io.Writer, set *scoring.Set, starts []start) error {
 			tally(tw, name, how.name, rows)
 		}
 	}
+	without, one, all := afterOthers(set, starts)
+	for _, name := range scored {
+		tally(tw, name, "other sources*", without)
+		tally(tw, name, "  and one start here", one)
+		tally(tw, name, "  and all starts here", all)
+	}
+	fmt.Fprintln(tw, "* rows whose source started another model on the same devices")
 	return tw.Flush()
 }
 

@@ -47,6 +47,7 @@ func (p *planner) plan() error {
 	p.computeTerms(s.computeBuffers(p.m, align))
 	p.outputTerm()
 	p.runtimeTerms()
+	p.hw.Correct(p.e.name, &p.load, p.u.Terms)
 	p.summarise(perLayer)
 	p.notes()
 	return nil

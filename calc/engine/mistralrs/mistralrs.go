@@ -66,6 +66,7 @@ func (e mistralrs) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*
 	if err != nil {
 		return nil, err
 	}
+	s.correct = func(t engine.Term) engine.Term { return hw.Correct(e.Name(), &load, []engine.Term{t})[0] }
 	stored, isq, err := storedAs(m, s.weights, s.metal)
 	s.isq = isq
 	if err != nil {
@@ -81,7 +82,7 @@ func (e mistralrs) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*
 		s.rank(m, w, &ranks[i], u)
 	}
 	if isq {
-		u.Terms = append(u.Terms, transient(m, stored))
+		u.Terms = append(u.Terms, s.correct(transient(m, stored)))
 	}
 	s.summary(m, ranks, u, hw)
 	u.LayerWeights, u.LayerCache = w.ByLayer(m), s.byLayer(m)
@@ -186,7 +187,7 @@ func (s *settings) workspace(m *model.Model, r *rank, u *engine.Usage) {
 	act.Confidence, act.High = engine.Estimated, act.High*2
 	if len(r.On) == 0 {
 		if len(layers) > 0 {
-			u.Terms = append(u.Terms, act)
+			u.Terms = append(u.Terms, s.correct(act))
 		}
 		return
 	}
@@ -202,14 +203,15 @@ func (s *settings) workspace(m *model.Model, r *rank, u *engine.Usage) {
 		act.Formula = "1.25 × tokens × widest layer's elements of a token × dtype bytes − reservation"
 		act.Bytes, act.Low, act.High = act.Bytes-engine.Bytes(keep), max(0, act.Low-engine.Bytes(r.reserved)), max(0, act.High-engine.Bytes(keep))
 	}
-	u.Terms = append(u.Terms, act, s.logits(m, r))
+	u.Terms = append(u.Terms, s.correct(act), s.correct(s.logits(m, r)))
 	if s.cpu {
 		return
 	}
-	ctx := paged.Context(r.On)
+	ctx := s.correct(paged.Context(r.On))
 	r.inside += int64(ctx.Bytes)
 	u.Terms = append(u.Terms, ctx)
 	if t, ok := paged.Communicators(s.tp, r.On); ok {
+		t = s.correct(t)
 		r.inside += int64(t.Bytes)
 		u.Terms = append(u.Terms, t)
 	}

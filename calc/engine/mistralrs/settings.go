@@ -32,6 +32,8 @@ var (
 
 // settings are a load with every default resolved.
 type settings struct {
+	// correct puts what starts on the hardware took in the place of an estimate.
+	correct  func(engine.Term) engine.Term
 	release  paged.Release
 	tp, pp   int64
 	context  int64

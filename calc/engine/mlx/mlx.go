@@ -84,8 +84,8 @@ func (e mlx) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engine
 		p.now = p.sequence(m, p.layers, r.TP, s.context, s.generated)
 		u.Terms = append(u.Terms, w.Term(m, r))
 		u.Terms = append(u.Terms, p.cacheTerms()...)
-		u.Terms = append(u.Terms, p.workTerms()...)
-		u.Terms = append(u.Terms, p.runtimeTerms()...)
+		u.Terms = append(u.Terms, hw.Correct(e.name, &load, p.workTerms())...)
+		u.Terms = append(u.Terms, hw.Correct(e.name, &load, p.runtimeTerms())...)
 		u.Cache = p.fullest(u.Cache)
 	}
 	u.LayerWeights, u.LayerCache = w.ByLayer(m), s.byLayer(m, load)

@@ -101,7 +101,7 @@ func (s *settings) rests(stages []stage, hw engine.Hardware) []float64 {
 				continue
 			}
 			budget := float64(s.budget(&stages[i], hw.Devices[d]))
-			rest := max(budget-float64(stages[i].weights.total()+stages[i].residue()), 0)
+			rest := max(budget-float64(stages[i].weights.total()+int64(stages[i].loading.Bytes)), 0)
 			if out[i] < 0 || rest < out[i] {
 				out[i] = rest
 			}

@@ -54,6 +54,8 @@ type stage struct {
 	layout  layout
 	weights weightSizes
 	before  []engine.Term
+	// loading is what loading takes beside tensors.
+	loading engine.Term
 }
 
 // Plan sizes weights, what the load takes of the pools and everything else on
@@ -83,13 +85,15 @@ func (e sglang) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*eng
 	if err != nil {
 		return nil, err
 	}
+	correct := func(t []engine.Term) []engine.Term { return hw.Correct(e.Name(), &load, t) }
 	for i := range stages {
 		st := &stages[i]
 		u.Devices = max(u.Devices, slices.Max(st.rank.On)+1)
+		st.loading = correct([]engine.Term{st.loading})[0]
 		u.Terms = append(u.Terms, st.weightTerms(m, s)...)
 		u.Terms = append(u.Terms, s.poolTerms(st)...)
-		u.Terms = append(u.Terms, st.before...)
-		u.Terms = append(u.Terms, s.afterPools(m, st.rank)...)
+		u.Terms = append(u.Terms, correct(st.before)...)
+		u.Terms = append(u.Terms, correct(s.afterPools(m, st.rank))...)
 	}
 	s.budgets(stages, hw, u)
 	s.capacity(m, stages, hw, u)
@@ -137,7 +141,8 @@ func (s *settings) stages(m *model.Model, load engine.Load, stored []quant.Store
 				r.On = append(r.On, int(int64(i)*s.tp+t))
 			}
 		}
-		out[i] = stage{rank: r, layout: s.layoutOf(m, r), weights: s.load(m, stored, r), before: s.beforeLoad(r.On)}
+		out[i] = stage{rank: r, layout: s.layoutOf(m, r), weights: s.load(m, stored, r), before: s.beforeLoad(r.On),
+			loading: loadResidue.term("loading", engine.Weights, r.On)}
 	}
 	return out, nil
 }

@@ -179,7 +179,7 @@ func (st *stage) weightTerms(m *model.Model, s *settings) []engine.Term {
 			out = append(out, t)
 		}
 	}
-	out = append(out, loadResidue.term("loading", engine.Weights, st.rank.On))
+	out = append(out, st.loading)
 	if w.offloaded > 0 {
 		out = append(out, engine.Term{Name: "weights on the host", Category: engine.Weights, Bytes: engine.Bytes(w.offloaded * int64(len(st.rank.On))),
 			Confidence: engine.Derived, Source: "sglang utils/offloader.py", Formula: "ranks × min(weights of decoder layers, cpu_offload_gb)",
@@ -187,6 +187,3 @@ func (st *stage) weightTerms(m *model.Model, s *settings) []engine.Term {
 	}
 	return out
 }
-
-// residue is what loading takes beside tensors.
-func (st *stage) residue() int64 { return int64(loadResidue.mid) << 20 }

@@ -73,7 +73,7 @@ func (e tgi) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engine
 	w := shard.Weights{Stored: stored}
 	u.Terms = append(u.Terms, w.Term(m, r))
 	u.Terms = append(u.Terms, s.edges(m, w, r)...)
-	u.Terms = append(u.Terms, s.reserved(m, r)...)
+	u.Terms = append(u.Terms, hw.Correct(e.Name(), &load, s.reserved(m, r))...)
 	u.LayerWeights = w.ByLayer(m)
 	switch k {
 	case pagedCache:

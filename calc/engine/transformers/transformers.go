@@ -69,6 +69,7 @@ func (e hf) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engine.
 	if err != nil {
 		return nil, err
 	}
+	given := load
 	load.PipelineParallel = s.stages
 	ranks, err := shard.Ranks(m, load)
 	if err != nil {
@@ -84,6 +85,7 @@ func (e hf) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engine.
 		p.addRuntime(u, hw)
 		u.Cache = p.fullest(u.Cache)
 	}
+	hw.Correct(e.Name(), &given, u.Terms)
 	u.LayerWeights, u.LayerCache = w.ByLayer(m), s.byLayer(m)
 	u.Budgets = shard.Budgets(u.Devices, hw)
 	s.notes(m, u)

@@ -77,6 +77,7 @@ func (e trtllm) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*eng
 	for i := range stages {
 		st := &stages[i]
 		weights := s.weightTerms(m, st)
+		hw.Correct(e.Name(), &load, st.reserved)
 		u.Terms = append(append(append(u.Terms, weights...), s.cacheTerms(st)...), st.reserved...)
 		if s.sequence(st, s.context)+st.state > s.sequence(fullest, s.context)+fullest.state {
 			fullest = st

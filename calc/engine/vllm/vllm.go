@@ -56,6 +56,9 @@ func (e vllm) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engin
 	}
 	stages := s.stages(m, stored)
 	for i := range stages {
+		hw.Correct(e.Name(), &load, stages[i].reserve)
+	}
+	for i := range stages {
 		st := &stages[i]
 		u.Terms = append(u.Terms, st.weights.terms(m, st, s)...)
 		u.Terms = append(u.Terms, s.cacheTerms(st)...)

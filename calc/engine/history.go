@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Took is what one start of an engine took of one term of its plan. Amounts
+// are of one device, or of the host.
+type Took struct {
+	Engine, Version string
+	// Device is the name of the device, HostDevice for the host.
+	Device string
+	// Ranks is how the model was spread, as Load.Ranks returns it.
+	Ranks string
+	Term  string
+	// Start names what was started: the model and its load. Starts of one name
+	// are runs of the same.
+	Start string
+	// Planned is what the plan had without any history; Bytes is what it took.
+	Planned, Bytes Bytes
+}
+
+// HostDevice is the device of what is in the system's memory.
+const HostDevice = "host"
+
+// Ranks names how the load spreads a model: tensor × pipeline parallel sizes.
+func (l *Load) Ranks() string {
+	return fmt.Sprintf("%dx%d", max(1, l.TensorParallel), max(1, l.PipelineParallel))
+}
+
+// History is what earlier starts on the same hardware took, the newest first.
+type History []Took
+
+// Open reports a term that history says more of than the rules do: memory
+// beside the cache for which the plan has a range.
+func (t *Term) Open() bool {
+	return t.High > t.Low && (t.Category == Weights || t.Category == Workspace || t.Category == Runtime)
+}
+
+// correctedSource is the source of terms that history corrected.
+const correctedSource = "starts on this machine, in its ledger"
+
+// Correct replaces, in place, what the rules say of open terms by what starts of
+// the engine on this hardware took of them, and returns the terms. Those that it
+// has no start of stay.
+//
+// A start of another model tells a term's size in two ways: it took so much
+// more than planned, or so many times as much. For terms that do not depend on
+// the model both say the same; for the others the term is put between the two,
+// and its range covers both. The rules' own range is kept around that, and a
+// part of it once there are enoughStarts kinds of starts.
+func (hw *Hardware) Correct(name string, l *Load, terms []Term) []Term {
+	if len(hw.History) == 0 {
+		return terms
+	}
+	for i := range terms {
+		if t := &terms[i]; t.Open() {
+			hw.correct(name, l.Version, l.Ranks(), t)
+		}
+	}
+	return terms
+}
+
+// enoughStarts are as many kinds of starts as show a spread of their own: then
+// one part in keptRange of the rules' range is kept around it. Keeping none, or
+// half, holds no more of the rows that internal/calibrate leaves out.
+const (
+	enoughStarts = 4
+	keptRange    = 4
+)
+
+func (hw *Hardware) correct(name, version, ranks string, t *Term) {
+	kinds, same := hw.kinds(name, version, ranks, t)
+	if len(kinds) == 0 {
+		return
+	}
+	var mids []Bytes
+	low, high := kinds[0].low, kinds[0].high
+	for _, k := range kinds {
+		mids = append(mids, k.mid)
+		low, high = min(low, k.low), max(high, k.high)
+	}
+	slices.Sort(mids)
+	mid := (mids[(len(mids)-1)/2] + mids[len(mids)/2]) / 2
+	below, above := t.Bytes-min(t.Low, t.Bytes), max(t.High, t.Bytes)-t.Bytes
+	if len(kinds) >= enoughStarts {
+		below, above = below/keptRange, above/keptRange
+	}
+	low, high = low-below, high+above
+
+	if !same { // another release may count otherwise
+		low, high = min(low, t.Low), max(high, t.High)
+	}
+	t.Inputs = append(slices.Clone(t.Inputs), Input{Name: "planned_without", Value: int64(t.Bytes), From: "rules"}, Input{Name: "kinds_of_starts", Value: int64(len(kinds)), From: "ledger"})
+	t.Bytes, t.Low, t.High = mid, min(max(low, min(t.Low, 0)), mid), max(high, mid)
+	t.Confidence, t.Source = Measured, correctedSource
+	t.Formula = strings.TrimPrefix(t.Formula+"; corrected by what starts here took", "; ")
+}
+
+// estimate is what one kind of start says of a term.
+type estimate struct{ low, mid, high Bytes }
+
+// kinds returns what each kind of start says of the term: those of the same
+// release when there are any. The newest run of each counts.
+func (hw *Hardware) kinds(name, version, ranks string, t *Term) (out []estimate, same bool) {
+	device := hw.DeviceOf(t)
+	var all, here []estimate
+	var seen, seenHere []string
+	for i := range hw.History {
+		k := &hw.History[i]
+		if k.Engine != name || k.Term != t.Name || k.Device != device || k.Ranks != ranks {
+			continue
+		}
+		if !slices.Contains(seen, k.Start) {
+			seen, all = append(seen, k.Start), append(all, k.estimate(t.Bytes))
+		}
+		if Series(k.Version) == Series(version) && !slices.Contains(seenHere, k.Start) {
+			seenHere, here = append(seenHere, k.Start), append(here, k.estimate(t.Bytes))
+		}
+	}
+	if len(here) > 0 {
+		return here, true
+	}
+	return all, false
+}
+
+// estimate is what the start says of a term that is planned with so much.
+func (k *Took) estimate(planned Bytes) estimate {
+	shifted := planned + k.Bytes - k.Planned
+	scaled := shifted
+	if k.Planned > 0 && planned > 0 {
+		scaled = Bytes(float64(planned) * float64(k.Bytes) / float64(k.Planned))
+	}
+	shifted = max(shifted, 0)
+	return estimate{min(shifted, scaled), (shifted + scaled) / 2, max(shifted, scaled)}
+}
+
+// DeviceOf names where a term is, as Took does.
+func (hw *Hardware) DeviceOf(t *Term) string {
+	if len(t.On) == 0 || t.On[0] >= len(hw.Devices) || hw.Devices[t.On[0]].Vendor == "cpu" {
+		return HostDevice
+	}
+	return hw.Devices[t.On[0]].Name
+}
+
+// Series is the part of a release within which engines are taken to count
+// memory alike: "0.19" of "v0.19.2rc1"; the whole of one without such numbers.
+func Series(version string) string {
+	parts := strings.SplitN(strings.TrimPrefix(strings.TrimSpace(version), "v"), ".", 3)
+	if len(parts) < 2 {
+		return version
+	}
+	return parts[0] + "." + parts[1]
+}
