@@ -4,7 +4,9 @@ package calc
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
@@ -98,7 +100,7 @@ func Size(req Request) (*Result, error) {
 	}
 	load, more := defaults(req, e)
 	assumed = append(assumed, more...)
-	u, err := e.Plan(req.Model, load, req.Hardware)
+	u, err := planned(e, req, &load)
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +112,44 @@ func Size(req Request) (*Result, error) {
 	if req.Model.Role == "" && !req.Model.Causal && !req.Model.EncDec {
 		res.Notes = append([]string{"no KV cache: the model sees its whole input at once and keeps nothing between steps"}, res.Notes...)
 	}
+	if names := corrected(u.Terms); len(names) > 0 {
+		res.Notes = append(res.Notes, "as starts on this machine took, and not by the rules alone: "+strings.Join(names, ", "))
+	}
 	res.Totals, res.Devices, res.Host = add(u, req.Hardware)
 	res.Verdict = judge(res, req.Hardware)
 	return res, nil
+}
+
+// planned is the engine's answer. On hardware with a history a release that was
+// left open is the one that started there last, when it can run the model.
+func planned(e engine.Engine, req Request, load *engine.Load) (*engine.Usage, error) {
+	last := req.Hardware.History.Release(e.Name())
+	if load.Version != "" || last == "" {
+		return e.Plan(req.Model, *load, req.Hardware)
+	}
+	load.Version = last
+	u, err := e.Plan(req.Model, *load, req.Hardware)
+	if err == nil {
+		u.Assume("engine_version", last, "what last started on this machine")
+		return u, nil
+	}
+	load.Version = ""
+	why := err
+	if u, err = e.Plan(req.Model, *load, req.Hardware); err == nil {
+		u.Notes = append(u.Notes, fmt.Sprintf("%s %s, which last started on this machine, does not run it: %v", e.Name(), last, why))
+	}
+	return u, err
+}
+
+// corrected names the terms that are as the hardware's history says.
+func corrected(terms []Term) []string {
+	var out []string
+	for i := range terms {
+		if t := &terms[i]; t.Source == engine.FromHistory && !slices.Contains(out, t.Name) {
+			out = append(out, t.Name)
+		}
+	}
+	return out
 }
 
 // maxTokens bounds counts that a caller gives, so that products stay far from

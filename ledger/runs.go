@@ -61,6 +61,8 @@ type told struct {
 	Reserve   map[string]int64 `json:"reserve_bytes"`
 	PoolDelta map[string]int64 `json:"pool_delta_bytes"`
 	Forced    bool             `json:"forced"`
+	Start     string           `json:"start"`
+	Terms     []event.Term     `json:"terms"`
 	event.Energy
 
 	Argv     []string `json:"argv"`
@@ -144,7 +146,7 @@ func (t *told) payload(typ event.Type, labels event.Labels) (any, error) {
 		}
 		return l, nil
 	case event.TypeMeasurement:
-		m := event.Measurement{Labels: labels, Energy: t.Energy, Figures: t.beside(), PoolDelta: t.PoolDelta, Resident: known64(t.Resident), Peak: t.PeakDevice}
+		m := event.Measurement{Labels: labels, Energy: t.Energy, Figures: t.beside(), Start: t.Start, Terms: t.Terms, PoolDelta: t.PoolDelta, Resident: known64(t.Resident), Peak: t.PeakDevice}
 		if at := slices.IndexFunc(m.Figures, func(f event.Figure) bool { return f.Name == wholeFigure && f.Predicted == nil }); at >= 0 {
 			m.Required = &m.Figures[at].Bytes // beside the whole prediction
 		}

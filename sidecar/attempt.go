@@ -250,9 +250,9 @@ func (s *sidecar) release() {
 // measured reads what the engine took, and records it beside the prediction. Of
 // one that was adopted it was recorded when it became ready.
 func (s *sidecar) measured(u unit, took time.Duration, adopted bool) {
-	r := Reading{}
+	r, log := Reading{}, s.settled(u)
 	if s.m.opts.Reader != nil {
-		r = s.m.opts.Reader.Read(s.engine.Plans, s.settled(u))
+		r = s.m.opts.Reader.Read(s.engine.Plans, log)
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 	defer cancel()
@@ -272,7 +272,7 @@ func (s *sidecar) measured(u unit, took time.Duration, adopted bool) {
 	}
 	s.mu.Unlock()
 	if !adopted {
-		s.recordStart(r.Measured, took)
+		s.recordStart(log, r.Measured, took)
 	}
 }
 

@@ -43,14 +43,20 @@ func (s *sidecar) record(typ string, payload map[string]any) {
 }
 
 // recordStart records what it took when it was ready beside what was predicted,
-// and how long the start took.
-func (s *sidecar) recordStart(measured []Figure, took time.Duration) {
+// as a whole and of each term that plans have to learn of, and how long the
+// start took.
+func (s *sidecar) recordStart(log string, measured []Figure, took time.Duration) {
 	if s.m.opts.Recorder == nil {
 		return // looking for what it says is not for nothing
 	}
 	p := map[string]any{"predicted": s.spec.Predicted, "measured": measured, "pool_delta_bytes": taken(s.before, s.devicePools())}
 	if n := s.resident(); n > 0 {
 		p["resident_bytes"] = n
+	}
+	if s.spec.Took != nil {
+		if terms := s.spec.Took(log, s.heldByDriver()); len(terms) > 0 {
+			p["start"], p["terms"] = s.spec.Start, terms
+		}
 	}
 	s.record("measurement", p)
 	s.record("timing", map[string]any{"what": "start", "milliseconds": took.Milliseconds()})

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"hwledger/sidecar/proc"
@@ -68,17 +69,25 @@ func (s *sidecar) held() map[string]int64 {
 		return nil
 	}
 	out := taken(s.before, s.devicePools())
-	if probe, ok := s.m.opts.Probe.(Meter); ok {
-		ctx, cancel := context.WithTimeout(context.Background(), probeWithin)
-		defer cancel()
-		by, err := probe.Held(ctx, s.pids())
-		for id := range by {
-			if err == nil && s.spec.Reserve[id] > 0 && id != HostPool {
-				out[id] = by[id]
-			}
-		}
-	}
+	maps.Copy(out, s.heldByDriver())
 	return out
+}
+
+// heldByDriver is what the driver says that the sidecar's processes have of each
+// device; none of devices whose driver does not.
+func (s *sidecar) heldByDriver() map[string]int64 {
+	probe, ok := s.m.opts.Probe.(Meter)
+	if !ok || !s.onDevices() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), probeWithin)
+	defer cancel()
+	by, err := probe.Held(ctx, s.pids())
+	if err != nil {
+		return nil
+	}
+	maps.DeleteFunc(by, func(id string, _ int64) bool { return id == HostPool || s.spec.Reserve[id] <= 0 })
+	return by
 }
 
 // pids are the sidecar's processes.

@@ -17,6 +17,8 @@ import (
 	"context"
 	"io"
 	"time"
+
+	"hwledger/calc/engine"
 )
 
 // State is where a sidecar is in its life.
@@ -79,6 +81,11 @@ type Spec struct {
 	TTL, Stall time.Duration
 	// Predicted is what the plan says it will take.
 	Predicted []Figure
+	// Start names what is started, the model with its load, and Took says of its
+	// log, and of what the driver says it holds of each pool, what it took of
+	// the terms of its plan. Took is nil where nothing is to be learnt.
+	Start string
+	Took  func(log string, held map[string]int64) []engine.Took
 	// Reserve is what it needs of each pool of memory, in bytes.
 	Reserve map[string]int64
 	// Force starts it though it would not fit.

@@ -54,7 +54,7 @@ func fakeServer(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "llama-server")
 	options := "-m --host --port --fit -c -np --no-kv-unified -b -ub -fa -ctk -ctv -ngl -sm -ts -mg --cache-ram --no-webui"
-	script := "#!/bin/sh\ncase $1 in --version) echo 'version: 1';; --help) for o in " + options + "; do echo \"$o X  text\"; done;; *) exit 1;; esac\n"
+	script := "#!/bin/sh\ncase $1 in --version) echo 'version: 0.7.0';; --help) for o in " + options + "; do echo \"$o X  text\"; done;; *) exit 1;; esac\n"
 	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}

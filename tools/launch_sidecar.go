@@ -2,12 +2,18 @@ package tools
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"hwledger/calc"
 	"hwledger/calc/engine"
+	"hwledger/calc/enginelog"
 	"hwledger/calc/lookup"
 	"hwledger/calc/model"
 	"hwledger/sidecar"
@@ -110,14 +116,15 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 		if req.Hardware, of, err = opts.Sidecars.local(ctx, pools); err != nil {
 			return nil, err
 		}
+		req.Hardware.History = opts.history(ctx)
 	}
 	local := of != nil
 	p := &prepared{req: req, ref: found.Reference}
-	if p.res, err = calc.Plan(req); err != nil {
+	if err := p.plan(ctx, q, opts, found); err != nil {
 		return nil, err
 	}
-	if p.spec, err = q.spec(ctx, opts, found, req, p.res); err != nil {
-		return nil, err
+	if local {
+		p.learn(of)
 	}
 	p.spec.Reserve = needs(p.res, of, pools)
 	p.admit(pools)
@@ -128,6 +135,68 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 		p.notes = append(p.notes, "no device is known here: whether it fits was not checked; name the hardware to plan for it")
 	}
 	return p, nil
+}
+
+// plan plans the launch and says what to run. Where no release was asked for it
+// is planned for that of the program that would run.
+func (p *prepared) plan(ctx context.Context, q SidecarLaunch, opts Options, found *lookup.Result) error {
+	var err error
+	if p.res, err = calc.Plan(p.req); err != nil {
+		return err
+	}
+	p.req.Load.Version = p.res.Load.Version
+	if p.spec, err = q.spec(ctx, opts, found, p.req, p.res); err != nil || q.EngineVersion != "" || p.spec.Version == "" || p.spec.Version == p.res.Load.Version {
+		return err
+	}
+	req := p.req
+	req.Load.Version = p.spec.Version
+	res, err := calc.Plan(req)
+	var bad *model.Error
+	switch {
+	case errors.As(err, &bad) && bad.Field == "engine_version": // a build with a name of its own
+		p.notes = append(p.notes, fmt.Sprintf("the program says that it is version %q, which tells nothing: it was planned for as %s", p.spec.Version, p.res.Version))
+		return nil
+	case err != nil:
+		return err
+	}
+	p.req, p.res = req, res
+	p.spec, err = q.spec(ctx, opts, found, req, res)
+	return err
+}
+
+// learn has the start tell what it took of the terms that rules alone have a
+// range for: later plans on this machine go by it. of is the pool of each of
+// the plan's devices.
+func (p *prepared) learn(of []string) {
+	req := p.req
+	req.Hardware.History = nil
+	rules, err := calc.Size(req)
+	if err != nil {
+		return // only what history said made it a plan
+	}
+	hw := req.Hardware
+	p.spec.Start = startName(p.ref, &rules.Load)
+	p.spec.Took = func(log string, held map[string]int64) []engine.Took {
+		r, err := enginelog.Parse(log[:min(len(log), enginelog.MaxLog)])
+		if err != nil {
+			return nil
+		}
+		by := make([]engine.Bytes, len(of))
+		for i, id := range of {
+			if !slices.Contains(of[:i], id) && !slices.Contains(of[i+1:], id) { // else it is not known of which device
+				by[i] = engine.Bytes(held[id])
+			}
+		}
+		return r.Took(rules, &hw, by)
+	}
+}
+
+// startName names a model with its load, for which a digest is enough: whatever
+// changes what a start takes changes it.
+func startName(ref string, l *engine.Load) string {
+	b, _ := json.Marshal(l) // of numbers and texts alone, maps in the order of their keys
+	sum := sha256.Sum256(b)
+	return lookup.Clean(ref, lookup.MaxText) + " " + hex.EncodeToString(sum[:4])
 }
 
 // hardwareGiven is the hardware argument; "local" is what it is without one.

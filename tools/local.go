@@ -17,7 +17,8 @@ import (
 
 // localHardware is this machine as a plan takes it: the devices that can be
 // planned on with what is free on them and not promised to sidecars that are
-// starting, or with all of it when empty; the processor when there is none.
+// starting, or with all of it when empty; the processor when there is none. What
+// starts here took comes with it.
 func localHardware(ctx context.Context, opts Options, empty bool) (engine.Hardware, error) {
 	inv, err := opts.Machine.Now(ctx)
 	if err != nil {
@@ -29,7 +30,7 @@ func localHardware(ctx context.Context, opts Options, empty bool) (engine.Hardwa
 			return engine.Hardware{}, err
 		}
 	}
-	var hw engine.Hardware
+	hw := engine.Hardware{History: opts.history(ctx)}
 	for _, d := range usable(inv) {
 		planned := plannedDevice(d, &inv.Host, empty)
 		limit(&planned, pools, pool(d))

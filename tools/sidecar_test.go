@@ -338,7 +338,7 @@ func FuzzLaunch(f *testing.F) {
 	accepted := "-m --host --port --fit -c -np --kv-unified --no-kv-unified -b -ub -fa -ctk -ctv --swa-full -ngl --n-cpu-moe -ot -sm -ts -mg --no-kv-offload --no-op-offload " +
 		"--no-repack --load-mode --cache-ram --no-webui --offline --log-verbosity --metrics --log-colors"
 	fake := filepath.Join(dir, "llama-server")
-	script := "#!/bin/sh\necho 'version: 1'\nfor o in " + accepted + " " + strings.Join(e.Refused, " ") + "; do echo \"$o X  text\"; done\n"
+	script := "#!/bin/sh\necho 'version: 0.7.0'\nfor o in " + accepted + " " + strings.Join(e.Refused, " ") + "; do echo \"$o X  text\"; done\n"
 	if err := os.WriteFile(fake, []byte(script), 0o700); err != nil {
 		f.Fatal(err)
 	}

@@ -7,19 +7,22 @@ import (
 )
 
 // Took is what one start of an engine took of one term of its plan. Amounts
-// are of one device, or of the host.
+// are of one device, or of the host. In JSON it is a part of a measurement,
+// which says the rest.
 type Took struct {
-	Engine, Version string
-	// Device is the name of the device, HostDevice for the host.
-	Device string
-	// Ranks is how the model was spread, as Load.Ranks returns it.
-	Ranks string
-	Term  string
+	Engine  string `json:"-"`
+	Version string `json:"-"`
 	// Start names what was started: the model and its load. Starts of one name
 	// are runs of the same.
-	Start string
+	Start string `json:"-"`
+	Term  string `json:"name"`
+	// Device is the name of the device, HostDevice for the host.
+	Device string `json:"device"`
+	// Ranks is how the model was spread, as Load.Ranks returns it.
+	Ranks string `json:"ranks"`
 	// Planned is what the plan had without any history; Bytes is what it took.
-	Planned, Bytes Bytes
+	Planned Bytes `json:"planned_bytes"`
+	Bytes   Bytes `json:"bytes"`
 }
 
 // HostDevice is the device of what is in the system's memory.
@@ -39,8 +42,18 @@ func (t *Term) Open() bool {
 	return t.High > t.Low && (t.Category == Weights || t.Category == Workspace || t.Category == Runtime)
 }
 
-// correctedSource is the source of terms that history corrected.
-const correctedSource = "starts on this machine, in its ledger"
+// FromHistory is the source of terms that history corrected.
+const FromHistory = "starts on this machine, in its ledger"
+
+// Release is the release of the engine that started last, "" when none did.
+func (h History) Release(name string) string {
+	for i := range h {
+		if h[i].Engine == name && h[i].Version != "" {
+			return h[i].Version
+		}
+	}
+	return ""
+}
 
 // Correct replaces, in place, what the rules say of open terms by what starts of
 // the engine on this hardware took of them, and returns the terms. Those that it
@@ -95,7 +108,7 @@ func (hw *Hardware) correct(name, version, ranks string, t *Term) {
 	}
 	t.Inputs = append(slices.Clone(t.Inputs), Input{Name: "planned_without", Value: int64(t.Bytes), From: "rules"}, Input{Name: "kinds_of_starts", Value: int64(len(kinds)), From: "ledger"})
 	t.Bytes, t.Low, t.High = mid, min(max(low, min(t.Low, 0)), mid), max(high, mid)
-	t.Confidence, t.Source = Measured, correctedSource
+	t.Confidence, t.Source = Measured, FromHistory
 	t.Formula = strings.TrimPrefix(t.Formula+"; corrected by what starts here took", "; ")
 }
 
@@ -128,14 +141,18 @@ func (hw *Hardware) kinds(name, version, ranks string, t *Term) (out []estimate,
 
 // estimate is what the start says of a term that is planned with so much.
 func (k *Took) estimate(planned Bytes) estimate {
-	shifted := planned + k.Bytes - k.Planned
+	took, then := within(float64(k.Bytes)), within(float64(k.Planned))
+	shifted := planned + took - then
 	scaled := shifted
-	if k.Planned > 0 && planned > 0 {
-		scaled = Bytes(float64(planned) * float64(k.Bytes) / float64(k.Planned))
+	if then > 0 && planned > 0 {
+		scaled = within(float64(planned) * float64(took) / float64(then))
 	}
 	shifted = max(shifted, 0)
 	return estimate{min(shifted, scaled), (shifted + scaled) / 2, max(shifted, scaled)}
 }
+
+// within keeps sizes that a record claims far from the end of int64.
+func within(bytes float64) Bytes { return Bytes(min(max(bytes, 0), 1<<50)) }
 
 // DeviceOf names where a term is, as Took does.
 func (hw *Hardware) DeviceOf(t *Term) string {

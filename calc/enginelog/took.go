@@ -43,9 +43,18 @@ func (r *Report) Took(p *calc.Result, hw *engine.Hardware, held []engine.Bytes) 
 	groups = append(groups, r.contexts(p, hw, held)...)
 	var out []engine.Took
 	for i := range groups {
-		out = append(out, groups[i].divide(p, hw)...)
+		out = append(out, groups[i].divide(p, hw, r.rounding())...)
 	}
 	return out
+}
+
+// rounding is what the print of a figure can hide: half of a hundredth of a MiB
+// or GiB.
+func (r *Report) rounding() engine.Bytes {
+	if r.byBuffer() {
+		return engine.MiB / 200
+	}
+	return engine.GiB / 200
 }
 
 // group is a figure of one device with the terms that are in it.
@@ -140,9 +149,10 @@ func (r *Report) contexts(p *calc.Result, hw *engine.Hardware, held []engine.Byt
 	return out
 }
 
-// divide gives the open terms their parts of the figure. What one would be less
-// than nothing by, the others have.
-func (g *group) divide(p *calc.Result, hw *engine.Hardware) []engine.Took {
+// divide gives the open terms their parts of the figure: what was planned where
+// the figure's print hides the difference. What one would be less than nothing
+// by, the others have.
+func (g *group) divide(p *calc.Result, hw *engine.Hardware, rounding engine.Bytes) []engine.Took {
 	var open []*engine.Term
 	rest := g.took
 	for _, t := range g.terms {
@@ -150,6 +160,9 @@ func (g *group) divide(p *calc.Result, hw *engine.Hardware) []engine.Took {
 		if t.Open() {
 			open = append(open, t)
 		}
+	}
+	if max(rest, -rest) <= rounding {
+		rest = 0
 	}
 	var out []engine.Took
 	left := open

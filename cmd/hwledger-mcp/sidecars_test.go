@@ -86,6 +86,15 @@ func TestCallSidecars(t *testing.T) {
 	if got := call("verify_ledger"); got["ok"] != true || got["size"] != float64(len(types)) {
 		t.Errorf("%v", got)
 	}
+	// What it took is in later plans for this machine.
+	corrected := false
+	for _, x := range call("plan_memory", "model="+path, "context_tokens=1024", "hardware=local", "detail=terms")["terms"].([]any) {
+		x := x.(map[string]any)
+		corrected = corrected || x["name"] == "Compute buffer" && x["source"] == "starts on this machine, in its ledger"
+	}
+	if !corrected {
+		t.Error("the next plan does not go by what was measured")
+	}
 	totals, _ := call("report_usage")["totals"].(map[string]any)
 	if off, known := totals["max_absolute_error_percent"].(float64); totals["predictions_measured"] != 1.0 || !known || off > 3 {
 		t.Errorf("%v", totals)

@@ -58,6 +58,16 @@ type Figure struct {
 	High      *int64 `json:"high_bytes,omitempty" min:"0"`
 }
 
+// Term is what a start took of one term of its plan that rules say no more of
+// than a range, in bytes on one device.
+type Term struct {
+	Name    string `json:"name"`
+	Device  string `json:"device" doc:"Its name, or host."`
+	Ranks   string `json:"ranks" doc:"Tensor x pipeline parallel."`
+	Planned int64  `json:"planned_bytes" min:"0" doc:"By the rules alone."`
+	Bytes   int64  `json:"bytes" min:"0"`
+}
+
 // Prediction is what a plan said.
 type Prediction struct {
 	Labels
@@ -78,6 +88,8 @@ type Measurement struct {
 	Memory
 	Energy
 	Figures            []Figure         `json:"figures,omitempty" doc:"Its parts, each beside its prediction."`
+	Start              string           `json:"start,omitempty" doc:"What was started: the model with its load."`
+	Terms              []Term           `json:"terms,omitempty" doc:"What later plans here go by."`
 	Resident           *int64           `json:"resident_bytes,omitempty" min:"0" doc:"System memory of all processes."`
 	PoolDelta          map[string]int64 `json:"pool_delta_bytes,omitempty" doc:"What each device has less since before."`
 	Peak               *int64           `json:"peak_bytes,omitempty" min:"0" doc:"Most memory of devices."`

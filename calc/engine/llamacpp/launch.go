@@ -62,17 +62,25 @@ func (s *settings) server(l engine.Launch) (*engine.Command, error) {
 	}
 	a.Set("--host", l.Host)
 	a.Set("--port", l.Port)
-	a.Set("--fit", "off")
+	if s.rules.fits {
+		a.Set("--fit", "off")
+	}
 	a.Set("-c", s.nCtx)
 	a.Set("-np", s.nSeq)
-	if s.unified {
+	switch {
+	case s.rules.alwaysUnified: // there is no option
+	case s.unified:
 		a.On("--kv-unified", true)
-	} else if s.nSeq > 1 {
+	case s.nSeq > 1:
 		a.On("--no-kv-unified", true)
 	}
 	a.Set("-b", s.nBatch)
 	a.Set("-ub", s.nUBatch)
-	a.Set("-fa", map[bool]string{true: "on", false: "off"}[s.flash])
+	if s.rules.flashFlag {
+		a.On("-fa", s.flash)
+	} else {
+		a.Set("-fa", map[bool]string{true: "on", false: "off"}[s.flash])
+	}
 	a.Set("-ctk", strings.ToLower(s.typeK.String()))
 	a.Set("-ctv", strings.ToLower(s.typeV.String()))
 	a.On("--swa-full", s.swaFull)

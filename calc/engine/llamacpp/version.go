@@ -42,6 +42,12 @@ type rules struct {
 	// rowIndex: cache rows are written by index, which takes an input
 	// (b5800 and later).
 	rowIndex bool
+	// flashFlag: -fa is a switch without a value (before b6325, pull request
+	// 15434 of August 2025; 15746 of September names on, off and auto).
+	flashFlag bool
+	// fits: options that are left open are changed to fit the devices, unless
+	// --fit off forbids it (b7407 and later, pull request 16653 of December 2025).
+	fits bool
 	// serverRows: llama-server reserves logits for its slots only, and takes
 	// unified slots when not told how many (b9400 and later).
 	serverRows bool
@@ -53,7 +59,9 @@ const (
 	buildLatent   = 5130
 	buildIndex    = 5800
 	buildStreams  = 5900
+	buildFlash    = 6325
 	buildPadding  = 7000
+	buildFit      = 7407
 	buildEmbd     = 7700
 	buildValues   = 7820
 	buildNarrow   = 9400
@@ -87,6 +95,8 @@ func rulesFor(version string) (rules, error) {
 		embdInput:     build >= buildEmbd,
 		rowIndex:      build >= buildIndex,
 		serverRows:    build >= buildNarrow,
+		flashFlag:     build < buildFlash,
+		fits:          build >= buildFit,
 	}, nil
 }
 
