@@ -3,6 +3,9 @@
 package calc
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -123,22 +126,41 @@ func Size(req Request) (*Result, error) {
 // planned is the engine's answer. On hardware with a history a release that was
 // left open is the one that started there last, when it can run the model.
 func planned(e engine.Engine, req Request, load *engine.Load) (*engine.Usage, error) {
-	last := req.Hardware.History.Release(e.Name())
+	hw := req.Hardware
+	if len(hw.History.Took) == 0 {
+		return e.Plan(req.Model, *load, hw)
+	}
+	last := hw.History.Release(e.Name())
 	if load.Version != "" || last == "" {
-		return e.Plan(req.Model, *load, req.Hardware)
+		hw.History.Start = StartName(req.Model, load)
+		return e.Plan(req.Model, *load, hw)
 	}
 	load.Version = last
-	u, err := e.Plan(req.Model, *load, req.Hardware)
+	hw.History.Start = StartName(req.Model, load)
+	u, err := e.Plan(req.Model, *load, hw)
 	if err == nil {
 		u.Assume("engine_version", last, "what last started on this machine")
 		return u, nil
 	}
 	load.Version = ""
 	why := err
-	if u, err = e.Plan(req.Model, *load, req.Hardware); err == nil {
+	if u, err = e.Plan(req.Model, *load, hw); err == nil {
 		u.Notes = append(u.Notes, fmt.Sprintf("%s %s, which last started on this machine, does not run it: %v", e.Name(), last, why))
 	}
 	return u, err
+}
+
+// StartName names a model with its load as engine.History does: a short digest
+// that whatever changes what a start takes changes.
+func StartName(m *model.Model, l *engine.Load) string {
+	var elems, bytes int64
+	for i := range m.Tensors {
+		elems, bytes = elems+m.Tensors[i].Elems(), bytes+m.Tensors[i].Bytes
+	}
+	h := sha256.New()
+	fmt.Fprintln(h, m.Type, m.Architecture, m.Arch, len(m.Layers), m.Hidden, m.Vocab, len(m.Tensors), elems, bytes)
+	_ = json.NewEncoder(h).Encode(l) // of numbers and texts alone, maps in the order of their keys
+	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
 // corrected names the terms that are as the hardware's history says.

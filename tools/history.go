@@ -16,7 +16,7 @@ const mostStarts = 200
 // history is what starts on this machine took of their plans' open terms, as
 // the ledger has it; none where there is no ledger yet. A plan is not kept
 // waiting for a ledger that cannot be read.
-func (o *Options) history(ctx context.Context) engine.History {
+func (o *Options) history(ctx context.Context) []engine.Took {
 	if o.Ledger == nil || o.HasLedger == nil || !o.HasLedger() {
 		return nil
 	}
@@ -28,7 +28,7 @@ func (o *Options) history(ctx context.Context) engine.History {
 	if err != nil {
 		return nil
 	}
-	var out engine.History
+	var out []engine.Took
 	for i := range page.Events {
 		out = append(out, starts(page.Events[i].Payload)...)
 	}

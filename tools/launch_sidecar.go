@@ -2,9 +2,6 @@ package tools
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -116,7 +113,7 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 		if req.Hardware, of, err = opts.Sidecars.local(ctx, pools); err != nil {
 			return nil, err
 		}
-		req.Hardware.History = opts.history(ctx)
+		req.Hardware.History.Took = opts.history(ctx)
 	}
 	local := of != nil
 	p := &prepared{req: req, ref: found.Reference}
@@ -169,13 +166,13 @@ func (p *prepared) plan(ctx context.Context, q SidecarLaunch, opts Options, foun
 // the plan's devices.
 func (p *prepared) learn(of []string) {
 	req := p.req
-	req.Hardware.History = nil
+	req.Hardware.History.Took = nil
 	rules, err := calc.Size(req)
 	if err != nil {
 		return // only what history said made it a plan
 	}
 	hw := req.Hardware
-	p.spec.Start = startName(p.ref, &rules.Load)
+	p.spec.Start = calc.StartName(req.Model, &rules.Load)
 	p.spec.Took = func(log string, held map[string]int64) []engine.Took {
 		r, err := enginelog.Parse(log[:min(len(log), enginelog.MaxLog)])
 		if err != nil {
@@ -189,14 +186,6 @@ func (p *prepared) learn(of []string) {
 		}
 		return r.Took(rules, &hw, by)
 	}
-}
-
-// startName names a model with its load, for which a digest is enough: whatever
-// changes what a start takes changes it.
-func startName(ref string, l *engine.Load) string {
-	b, _ := json.Marshal(l) // of numbers and texts alone, maps in the order of their keys
-	sum := sha256.Sum256(b)
-	return lookup.Clean(ref, lookup.MaxText) + " " + hex.EncodeToString(sum[:4])
 }
 
 // hardwareGiven is the hardware argument; "local" is what it is without one.

@@ -30,7 +30,7 @@ func localHardware(ctx context.Context, opts Options, empty bool) (engine.Hardwa
 			return engine.Hardware{}, err
 		}
 	}
-	hw := engine.Hardware{History: opts.history(ctx)}
+	hw := engine.Hardware{History: engine.History{Took: opts.history(ctx)}}
 	for _, d := range usable(inv) {
 		planned := plannedDevice(d, &inv.Host, empty)
 		limit(&planned, pools, pool(d))

@@ -33,8 +33,13 @@ func (l *Load) Ranks() string {
 	return fmt.Sprintf("%dx%d", max(1, l.TensorParallel), max(1, l.PipelineParallel))
 }
 
-// History is what earlier starts on the same hardware took, the newest first.
-type History []Took
+// History is what earlier starts on the same hardware took.
+type History struct {
+	// Start names what is planned now, as Took.Start names what was started.
+	Start string
+	// Took is the newest first.
+	Took []Took
+}
 
 // Open reports a term that history says more of than the rules do: memory
 // beside the cache for which the plan has a range.
@@ -46,10 +51,10 @@ func (t *Term) Open() bool {
 const FromHistory = "starts on this machine, in its ledger"
 
 // Release is the release of the engine that started last, "" when none did.
-func (h History) Release(name string) string {
-	for i := range h {
-		if h[i].Engine == name && h[i].Version != "" {
-			return h[i].Version
+func (h *History) Release(name string) string {
+	for i := range h.Took {
+		if k := &h.Took[i]; k.Engine == name && k.Version != "" {
+			return k.Version
 		}
 	}
 	return ""
@@ -59,13 +64,17 @@ func (h History) Release(name string) string {
 // the engine on this hardware took of them, and returns the terms. Those that it
 // has no start of stay.
 //
-// A start of another model tells a term's size in two ways: it took so much
-// more than planned, or so many times as much. For terms that do not depend on
-// the model both say the same; for the others the term is put between the two,
-// and its range covers both. The rules' own range is kept around that, and a
-// part of it once there are enoughStarts kinds of starts.
+// What the same start took before it takes again. A start of another model tells
+// a term's size in two ways: it took so much more than planned, or so many times
+// as much. For terms that do not depend on the model both say the same; for the
+// others the term is put between the two, and its range covers both. What a
+// process takes at run time is the machine's, and believed as it is; weights and
+// workspaces are the model's, and where another one was outside the rules' range
+// the rules may be wrong on that one alone, so this one stays in its range. The
+// rules' own range is kept around it all, and a part of it once there are
+// enoughStarts kinds of starts, or the same one.
 func (hw *Hardware) Correct(name string, l *Load, terms []Term) []Term {
-	if len(hw.History) == 0 {
+	if len(hw.History.Took) == 0 {
 		return terms
 	}
 	for i := range terms {
@@ -85,9 +94,13 @@ const (
 )
 
 func (hw *Hardware) correct(name, version, ranks string, t *Term) {
-	kinds, same := hw.kinds(name, version, ranks, t)
+	kinds, alike := hw.kinds(name, version, ranks, t)
 	if len(kinds) == 0 {
 		return
+	}
+	below, above := t.Bytes-min(t.Low, t.Bytes), max(t.High, t.Bytes)-t.Bytes
+	if len(kinds) >= enoughStarts || alike == sameStart {
+		below, above = below/keptRange, above/keptRange
 	}
 	var mids []Bytes
 	low, high := kinds[0].low, kinds[0].high
@@ -97,13 +110,8 @@ func (hw *Hardware) correct(name, version, ranks string, t *Term) {
 	}
 	slices.Sort(mids)
 	mid := (mids[(len(mids)-1)/2] + mids[len(mids)/2]) / 2
-	below, above := t.Bytes-min(t.Low, t.Bytes), max(t.High, t.Bytes)-t.Bytes
-	if len(kinds) >= enoughStarts {
-		below, above = below/keptRange, above/keptRange
-	}
 	low, high = low-below, high+above
-
-	if !same { // another release may count otherwise
+	if alike == otherRelease { // it may count otherwise
 		low, high = min(low, t.Low), max(high, t.High)
 	}
 	t.Inputs = append(slices.Clone(t.Inputs), Input{Name: "planned_without", Value: int64(t.Bytes), From: "rules"}, Input{Name: "kinds_of_starts", Value: int64(len(kinds)), From: "ledger"})
@@ -115,39 +123,55 @@ func (hw *Hardware) correct(name, version, ranks string, t *Term) {
 // estimate is what one kind of start says of a term.
 type estimate struct{ low, mid, high Bytes }
 
-// kinds returns what each kind of start says of the term: those of the same
-// release when there are any. The newest run of each counts.
-func (hw *Hardware) kinds(name, version, ranks string, t *Term) (out []estimate, same bool) {
+// likeness is how alike starts are to the plan.
+type likeness int
+
+const (
+	otherRelease likeness = iota
+	sameRelease
+	sameStart
+)
+
+// kinds returns what each kind of start says of the term, and how alike they
+// are: the same start alone, else those of the same release, else all. The
+// newest run of each counts.
+func (hw *Hardware) kinds(name, version, ranks string, t *Term) ([]estimate, likeness) {
 	device := hw.DeviceOf(t)
 	var all, here []estimate
 	var seen, seenHere []string
-	for i := range hw.History {
-		k := &hw.History[i]
+	for i := range hw.History.Took {
+		k := &hw.History.Took[i]
 		if k.Engine != name || k.Term != t.Name || k.Device != device || k.Ranks != ranks {
 			continue
 		}
+		if k.Start != "" && k.Start == hw.History.Start {
+			n := within(float64(k.Bytes))
+			return []estimate{{n, n, n}}, sameStart
+		}
 		if !slices.Contains(seen, k.Start) {
-			seen, all = append(seen, k.Start), append(all, k.estimate(t.Bytes))
+			seen, all = append(seen, k.Start), append(all, k.estimate(t))
 		}
 		if Series(k.Version) == Series(version) && !slices.Contains(seenHere, k.Start) {
-			seenHere, here = append(seenHere, k.Start), append(here, k.estimate(t.Bytes))
+			seenHere, here = append(seenHere, k.Start), append(here, k.estimate(t))
 		}
 	}
 	if len(here) > 0 {
-		return here, true
+		return here, sameRelease
 	}
-	return all, false
+	return all, otherRelease
 }
 
-// estimate is what the start says of a term that is planned with so much.
-func (k *Took) estimate(planned Bytes) estimate {
+// estimate is what the start says of the term of another.
+func (k *Took) estimate(t *Term) estimate {
 	took, then := within(float64(k.Bytes)), within(float64(k.Planned))
-	shifted := planned + took - then
+	shifted := max(t.Bytes+took-then, 0)
 	scaled := shifted
-	if then > 0 && planned > 0 {
-		scaled = within(float64(planned) * float64(took) / float64(then))
+	if then > 0 && t.Bytes > 0 {
+		scaled = within(float64(t.Bytes) * float64(took) / float64(then))
 	}
-	shifted = max(shifted, 0)
+	if t.Category != Runtime {
+		shifted, scaled = min(max(shifted, t.Low), t.High), min(max(scaled, t.Low), t.High)
+	}
 	return estimate{min(shifted, scaled), (shifted + scaled) / 2, max(shifted, scaled)}
 }
 

@@ -14,11 +14,11 @@ import (
 // remembering is an engine whose hardware has a history.
 type remembering struct {
 	engine.Engine
-	history engine.History
+	took []engine.Took
 }
 
 func (r remembering) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engine.Usage, error) {
-	hw.History = r.history
+	hw.History.Took = r.took
 	return r.Engine.Plan(m, load, hw)
 }
 
@@ -70,7 +70,7 @@ func afterOthers(set *scoring.Set, starts []start) (without, one, all []*scoring
 			}
 		}
 		e := vllm.With(fit(rest))
-		var history engine.History
+		var history []engine.Took
 		for j := range others {
 			history = append(history, took(set.Plan(others[j].row, e))...)
 		}
