@@ -36,6 +36,9 @@ type Runs struct {
 	// Meter reads the energy counters of devices in millijoules, by the ids of
 	// their memory in reserve_bytes. It may be nil: energy is not known then.
 	Meter func(context.Context) (map[string]int64, error)
+	// Power reads what devices draw in milliwatts, by the same ids, for those
+	// that Meter has no counter of. It may be nil.
+	Power func(context.Context) (map[string]int64, error)
 
 	mu      sync.Mutex
 	devices map[string]string // of sidecars, by their ids

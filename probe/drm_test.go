@@ -66,7 +66,7 @@ proc/self/cgroup=0::/`)
 	if len(p.Value) != 2 || !strings.Contains(p.Reason, "not all: 1 process") {
 		t.Errorf("with another user's: %+v", p)
 	}
-	d := DeviceMemory{Processes: p}
+	d := Device{Processes: p}
 	if mine, other := d.Of(99), d.Of(102); mine.Value != 1536<<10 || other.Known() || other.Reason == "" {
 		t.Errorf("of one in the list %+v, of one that may be: %+v", mine, other)
 	}
@@ -94,7 +94,7 @@ func TestQualify(t *testing.T) {
 	} {
 		devices := []Device{{Processes: c.list}}
 		qualify(machine(tree(c.files)), devices)
-		d := DeviceMemory{Processes: devices[0].Processes}
+		d := &devices[0]
 		if a, b := d.Of(41), d.Of(9); a.Known() != c.of41 || b.Known() != c.of9 || !strings.Contains(d.Processes.Reason, c.reasonInList) || (c.reasonInList == "") != (d.Processes.Reason == "") {
 			t.Errorf("%s: 41 %+v, 9 %+v, list %+v", c.name, a, b, d.Processes)
 		}

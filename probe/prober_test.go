@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -250,4 +251,28 @@ func BenchmarkProbe(b *testing.B) {
 	for b.Loop() {
 		New(Local()).Probe(context.Background())
 	}
+}
+
+// Sources give back what they keep open when nobody has asked for a while: a
+// card whose driver is in use does not sleep.
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed atomic.Int64
+		source := steady("s", func() Reading { return Reading{State: OK} })
+		source.Close = func() { closed.Add(1) }
+		s := NewSampler(New(machine(tree("")), source))
+		for range 5 {
+			if _, err := s.Now(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(idle / 2)
+		}
+		if n := closed.Load(); n != 0 {
+			t.Errorf("closed %d times while it was asked", n)
+		}
+		<-time.After(10 * idle)
+		if n := closed.Load(); n != 1 {
+			t.Errorf("closed %d times when idle", n)
+		}
+	})
 }

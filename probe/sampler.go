@@ -46,19 +46,16 @@ func NewSampler(p *Prober) *Sampler {
 	return &Sampler{prober: p, tick: time.After, watchers: map[int]chan *Inventory{}}
 }
 
-// Now returns an inventory that is at most half a second old. It fails only
+// Now returns an inventory that is at most half a second old, or one begun after
+// the call: callers that ask at the same time share one reading. It fails only
 // when ctx ends.
-func (s *Sampler) Now(ctx context.Context) (*Inventory, error) { return s.within(ctx, fresh) }
-
-// within returns an inventory that is younger than age, or one begun after
-// the call.
-func (s *Sampler) within(ctx context.Context, age time.Duration) (*Inventory, error) {
+func (s *Sampler) Now(ctx context.Context) (*Inventory, error) {
 	for asked := -1; ; {
 		s.mu.Lock()
 		if asked < 0 {
 			asked = s.begun
 		}
-		if n := len(s.ring); n > 0 && (time.Since(s.ring[n-1].Taken) < age || s.ended > asked) {
+		if n := len(s.ring); n > 0 && (time.Since(s.ring[n-1].Taken) < fresh || s.ended > asked) {
 			defer s.mu.Unlock()
 			return s.ring[n-1], nil
 		}

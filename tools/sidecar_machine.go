@@ -85,14 +85,24 @@ func (m Machine) Local(ctx context.Context) (engine.Hardware, []string, error) {
 // Energy returns the energy counters of devices with their own memory, in
 // millijoules; those that were not read now are left out.
 func (m Machine) Energy(ctx context.Context) (map[string]int64, error) {
+	return m.thousandths(ctx, func(d *probe.Device) probe.Field[float64] { return d.Energy })
+}
+
+// Power returns what devices with their own memory draw, in milliwatts; those
+// that were not read now are left out.
+func (m Machine) Power(ctx context.Context) (map[string]int64, error) {
+	return m.thousandths(ctx, func(d *probe.Device) probe.Field[float64] { return d.Power })
+}
+
+func (m Machine) thousandths(ctx context.Context, of func(*probe.Device) probe.Field[float64]) (map[string]int64, error) {
 	inv, err := m.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]int64{}
 	for _, d := range usable(inv) {
-		if pool(d) == d.ID && d.Energy.State == probe.OK {
-			out[d.ID] = int64(1000 * d.Energy.Value)
+		if f := of(d); pool(d) == d.ID && f.State == probe.OK {
+			out[d.ID] = int64(1000 * f.Value)
 		}
 	}
 	return out, nil

@@ -64,7 +64,7 @@ func (l *launching) sidecars(e *env, machine tools.Machine, log *slog.Logger) (*
 			Dir:     filepath.Join(dir, "sidecars"),
 			Engines: engines.All(engines.Config{OllamaURL: ollamaURL(e.getenv("OLLAMA_HOST"))}),
 			Probe:   machine, Reader: tools.LogReader{}, Log: log,
-			Recorder: recorder{&ledger.Runs{Open: e.ledger.ledger, Meter: machine.Energy}},
+			Recorder: recorder{&ledger.Runs{Open: e.ledger.ledger, Meter: machine.Energy, Power: machine.Power}},
 		}),
 		Local:    machine.Local,
 		Programs: &sidecar.Programs{Dir: filepath.Join(dir, "programs"), Paths: l.paths},
