@@ -78,11 +78,14 @@ func TestOrphanEnds(t *testing.T) {
 // What a session sidecar's processes left behind is ended by the next run.
 func TestOrphanedGrandchildren(t *testing.T) {
 	dir := t.TempDir()
-	cmd, id, _ := supervised(t, dir, "grandchildren", sidecar.Session)
+	cmd, id, pid := supervised(t, dir, "grandchildren", sidecar.Session)
 	mark := "HWLEDGER_SIDECAR=" + id
 	eventually(t, "the grandchildren", func() bool { return len(proc.AllMarked(mark)) == 3 })
 	kill(t, cmd)
-	eventually(t, "the end of the child", func() bool { return len(proc.AllMarked(mark)) == 2 })
+	eventually(t, "the end of the child", func() bool { _, err := proc.Identify(pid); return err != nil })
+	if left := proc.AllMarked(mark); len(left) != 2 {
+		t.Fatalf("%v are left, want the two grandchildren", left)
+	}
 	m := manager(t, func(o *sidecar.Options) { o.Dir = dir })
 	m.List()
 	if left := proc.AllMarked(mark); len(left) != 0 {
