@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"sync"
 
 	"hwledger/calc/engine"
 	"hwledger/ledger"
@@ -24,15 +25,34 @@ func (o *Options) history(ctx context.Context) []engine.Took {
 	if err != nil {
 		return nil
 	}
-	page, err := l.Query(ctx, ledger.Query{Type: event.TypeMeasurement, Limit: mostStarts})
+	query := ledger.Query{Type: event.TypeMeasurement, Limit: 1}
+	last, err := l.Query(ctx, query)
+	if err != nil || len(last.Events) == 0 {
+		return nil
+	}
+	o.past.mu.Lock()
+	defer o.past.mu.Unlock()
+	if o.past.seq == last.Events[0].Seq {
+		return o.past.took
+	}
+	query.Limit = mostStarts
+	page, err := l.Query(ctx, query)
 	if err != nil {
 		return nil
 	}
-	var out []engine.Took
+	o.past.seq, o.past.took = page.Events[0].Seq, nil
 	for i := range page.Events {
-		out = append(out, starts(page.Events[i].Payload)...)
+		o.past.took = append(o.past.took, starts(page.Events[i].Payload)...)
 	}
-	return out
+	return o.past.took
+}
+
+// past is what was read of the ledger up to a measurement, so that it is not
+// read for every plan.
+type past struct {
+	mu   sync.Mutex
+	seq  int64 // of the last measurement
+	took []engine.Took
 }
 
 // starts reads what a measurement says of a start.

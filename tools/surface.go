@@ -42,7 +42,8 @@ type Options struct {
 	// Watchers hear of every call of a client.
 	Watchers []Watcher
 	// Log takes diagnostics; they are dropped when it is nil.
-	Log *slog.Logger
+	Log  *slog.Logger
+	past *past
 }
 
 // Surface is the set of tools that a server or a command line offers.
@@ -61,6 +62,7 @@ func New(opts Options) (*Surface, error) {
 	if opts.Machine == nil {
 		opts.Machine = ThisMachine()
 	}
+	opts.past = &past{}
 	s := &Surface{opts: opts, recent: newRecent()}
 	var known, names []string
 	for _, make := range registry {
