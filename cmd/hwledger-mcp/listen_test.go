@@ -2,14 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
+	"hwledger/internal/testcert"
 	"net"
 	"net/http"
 	"os"
@@ -17,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 const toolsList = "tools/list"
@@ -66,20 +60,20 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 // With --client-ca only clients whose certificate it issued are served.
 func TestServeMutualTLS(t *testing.T) {
 	dir := t.TempDir()
-	authority := certificate(t, dir, "ca", nil)
-	certificate(t, dir, "server", authority)
+	authority := testcert.Issue(t, dir, "ca", nil)
+	testcert.Issue(t, dir, "server", authority)
 	pool := x509.NewCertPool()
-	pool.AddCert(authority.cert)
+	pool.AddCert(authority.Leaf)
 	file := func(name string) string { return filepath.Join(dir, name) }
 	l := listenHTTP(t, nil, "http", "--tls-cert", file("server.pem"), "--tls-key", file("server.key"), "--client-ca", file("ca.pem"))
 	l.base = strings.Replace(l.base, "http:", "https:", 1)
 	for name, c := range map[string]struct {
-		by   *issued
+		by   *testcert.Issued
 		want bool
-	}{"a client": {authority, true}, "a stranger": {certificate(t, dir, "other", nil), false}, "nobody": {nil, false}} {
+	}{"a client": {authority, true}, "a stranger": {testcert.Issue(t, dir, "other", nil), false}, "nobody": {nil, false}} {
 		config := &tls.Config{RootCAs: pool, ServerName: "localhost"}
 		if c.by != nil {
-			config.Certificates = []tls.Certificate{certificate(t, dir, "client", c.by).pair}
+			config.Certificates = []tls.Certificate{testcert.Issue(t, dir, "client", c.by).Pair}
 		}
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
 		status, body, err := l.post(client, toolsList, "", `"x":1`)
@@ -89,52 +83,6 @@ func TestServeMutualTLS(t *testing.T) {
 		client.CloseIdleConnections()
 	}
 	l.stop()
-}
-
-type issued struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pair tls.Certificate
-}
-
-// certificate makes one, by itself or by an authority, and writes it.
-func certificate(t *testing.T, dir, name string, by *issued) *issued {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: by == nil, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := template, key
-	if by != nil {
-		parent, signer = by.cert, by.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "EC PRIVATE KEY", Bytes: raw}} {
-		if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return &issued{cert, key, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
 }
 
 // A call that runs when the server is asked to end is answered first.

@@ -3,16 +3,11 @@ package web
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
+	"hwledger/internal/testcert"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -316,22 +311,22 @@ func TestUnixSocket(t *testing.T) {
 // TestMutualTLS: only clients of the authority connect.
 func TestMutualTLS(t *testing.T) {
 	dir := t.TempDir()
-	authority := issue(t, dir, "ca", nil)
-	issue(t, dir, "server", authority)
-	client := issue(t, dir, "client", authority)
-	stranger := issue(t, dir, "stranger", nil)
+	authority := testcert.Issue(t, dir, "ca", nil)
+	testcert.Issue(t, dir, "server", authority)
+	client := testcert.Issue(t, dir, "client", authority)
+	stranger := testcert.Issue(t, dir, "stranger", nil)
 	config, err := Certificates(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key"), filepath.Join(dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s, _, _ := start(t, Options{TLS: config}, nil)
 	roots := x509.NewCertPool()
-	roots.AddCert(authority.leaf)
+	roots.AddCert(authority.Leaf)
 	for _, c := range []struct {
 		name  string
 		certs []tls.Certificate
 		ok    bool
-	}{{"a client of the authority", []tls.Certificate{client.pair}, true}, {"a stranger", []tls.Certificate{stranger.pair}, false}, {"nobody", nil, false}} {
+	}{{"a client of the authority", []tls.Certificate{client.Pair}, true}, {"a stranger", []tls.Certificate{stranger.Pair}, false}, {"nobody", nil, false}} {
 		h := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: c.certs, ServerName: "localhost"}}}
 		resp, err := h.Do(request(t, "https://"+s.Addr().String()+"/mcp", message("echo"), "echo"))
 		if err == nil {
@@ -341,46 +336,4 @@ func TestMutualTLS(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-}
-
-type identity struct {
-	leaf *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pair tls.Certificate
-}
-
-// issue makes a certificate, by itself or by an authority, and writes it.
-func issue(t *testing.T, dir, name string, by *identity) *identity {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: by == nil, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	parent, signer := template, key
-	if by != nil {
-		parent, signer = by.leaf, by.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "EC PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return &identity{leaf, key, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}
 }
