@@ -52,13 +52,13 @@ func newBuilder(m *model.Model, s *settings, host int8, seqs int64, layers []int
 	return b
 }
 
-// nodesOf is about how many nodes the graph of some layers has, so that it
-// seldom outgrows its memory while it is built.
+// nodesOf is about how many nodes the graph of some layers has with what the
+// scheduler copies between backends, so that it seldom outgrows its memory.
 func nodesOf(m *model.Model, layers []int) int {
 	n := 16
 	for _, i := range layers {
 		l := &m.Layers[i]
-		n += 36
+		n += 44
 		if l.FFN.MoE() {
 			n += 28
 		}
