@@ -49,7 +49,7 @@ func (s *ggufScheme) Assign(m *model.Model) ([]Stored, error) {
 			if err != nil {
 				return nil, err
 			}
-			out[i] = Stored{Type: b.Type, Bytes: a.Bytes + b.Bytes, Quantized: b.Quantized, Parts: []Stored{a, b}}
+			out[i] = Stored{Type: b.Type, Bytes: a.Bytes + b.Bytes, Quantized: b.Quantized, Halves: &[2]Stored{a, b}}
 			continue
 		}
 		st, err := v.store(t)

@@ -18,12 +18,8 @@ func storedAs(m *model.Model, scheme string) ([]quant.Stored, error) {
 // padded returns the bytes of t, stored as st, in a buffer of the given
 // alignment. fragments says whether the buffer's backend pads last rows.
 func padded(t *model.Tensor, st *quant.Stored, fragments bool, align int64) int64 {
-	if len(st.Parts) == 0 {
+	if st.Halves == nil {
 		return pad(deviceBytes(t, st, fragments), align)
 	}
-	n := int64(0)
-	for i := range st.Parts {
-		n += pad(st.Parts[i].Bytes, align)
-	}
-	return n
+	return pad(st.Halves[0].Bytes, align) + pad(st.Halves[1].Bytes, align)
 }
