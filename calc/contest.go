@@ -185,8 +185,12 @@ func leastBits(schemes []scheme) float64 {
 			low = min(low, s.bits)
 		}
 	}
-	return low * 0.85
+	return low * belowNominal
 }
+
+// belowNominal bounds how far a whole model's width is below the nominal one
+// of its scheme, which large experts pull down.
+const belowNominal = 0.85
 
 // room is all the memory there is.
 func (c Contest) room() (n Bytes) {
@@ -247,6 +251,9 @@ func (c Contest) judge(ref string, m *model.Model, schemes []scheme) (Option, fl
 		return least, 0
 	}
 	for _, s := range schemes[:n-1] {
+		if leastWeights(req, s.least(stored)) > c.room() {
+			continue // no plan is needed to know
+		}
 		if o := c.try(req, ref, s.name); o.Fits {
 			return o, s.width(stored)
 		}
@@ -260,6 +267,34 @@ func (s scheme) width(stored float64) float64 {
 		return s.bits
 	}
 	return stored
+}
+
+// least is a nominal width that the scheme's is not below; 0 for a name that
+// only its engine knows. Engines cast the wider floats of some checkpoints to
+// 16 bits.
+func (s scheme) least(stored float64) float64 {
+	if s.bits > 0 || s.name != "auto" {
+		return s.bits
+	}
+	return min(stored, 16)
+}
+
+// leastWeights is a size that the weights of the model's layers are not below
+// on devices, at a nominal width: 0 where that cannot be said of a whole model,
+// of which parts are stored in a width of their own or left on the host.
+// Embeddings are not in it: engines may leave them there unasked.
+func leastWeights(req Request, bits float64) Bytes {
+	m, l := req.Model, req.Load
+	if l.GPULayers != nil || l.CPUMoELayers > 0 || len(l.Flags) > 0 || m.Quant != nil && (m.Quant.Experts != "" || len(m.Quant.Overrides) > 0) {
+		return 0
+	}
+	var params int64
+	for i := range m.Tensors {
+		if t := &m.Tensors[i]; t.Layer >= 0 && t.Group == model.Text {
+			params += t.Elems()
+		}
+	}
+	return Bytes(float64(params) * bits * belowNominal / 8)
 }
 
 // storedBits is the nominal width of what the model stores.

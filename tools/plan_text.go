@@ -3,6 +3,7 @@ package tools
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"hwledger/calc/engine"
 )
@@ -26,12 +27,12 @@ var verdicts = map[string]string{
 // Text says whether it fits, what takes the memory, and what to do next.
 func (p *Plan) Text() string {
 	var b strings.Builder
+	b.Grow(1 << 10)
+	var written []byte
 	line := func(format string, args ...any) {
-		s := []rune(fmt.Sprintf(format, args...))
-		if len(s) > textLine {
-			s = append(s[:textLine], '…')
-		}
-		b.WriteString(string(s) + "\n")
+		written = fmt.Appendf(written[:0], format, args...)
+		b.Write(shortened(written))
+		b.WriteByte('\n')
 	}
 	line("%s. %s", verdicts[p.Verdict], p.need())
 	if len(p.Model.Layers) > 0 {
@@ -74,6 +75,18 @@ func (p *Plan) Text() string {
 	}
 	line("%s", p.next())
 	return b.String()
+}
+
+// shortened returns at most textLine characters of a line.
+func shortened(line []byte) []byte {
+	if len(line) <= textLine && utf8.Valid(line) {
+		return line
+	}
+	s := []rune(string(line))
+	if len(s) > textLine {
+		s = append(s[:textLine], '…')
+	}
+	return []byte(string(s))
 }
 
 // need compares the fullest device with what it has.

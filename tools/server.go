@@ -27,16 +27,13 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 		server.WithResourceCompletionProvider(completions{}),
 		server.WithExtensions(s.extensions()),
 	}
-	srv := protocol.NewServer("hwledger", s.opts.Version, subs.Hooks(), options...)
+	hooks := subs.Hooks()
+	srv := protocol.NewServer("hwledger", s.opts.Version, hooks, options...)
 	defs, err := s.Definitions()
 	if err != nil {
 		return nil, err
 	}
-	offered := make([]server.ServerTool, len(defs))
-	for i, d := range defs {
-		offered[i] = server.ServerTool{Tool: d, Handler: s.handle}
-	}
-	srv.AddTools(offered...)
+	srv.AddTools(s.offered(defs, hooks)...)
 	s.addPlanner(srv)
 	s.addResources(srv, subs)
 	s.addLedgerResources(srv)
@@ -44,6 +41,29 @@ func (s *Surface) Server() (*server.MCPServer, error) {
 	s.addModelResources(srv)
 	s.addPrompts(srv)
 	return srv, nil
+}
+
+// anyArguments is the input schema of every tool as mcp-go knows it.
+var anyArguments = json.RawMessage(`{"type":"object"}`)
+
+// offered returns the tools for mcp-go without their input schemas, which are
+// put in where tools are listed. mcp-go has no other use for them than to look,
+// on every call over HTTP, for parameters that headers repeat (x-mcp-header).
+// No tool has any, and reading the schema of plan_memory is a quarter of a call.
+func (s *Surface) offered(defs []mcp.Tool, hooks *server.Hooks) []server.ServerTool {
+	out := make([]server.ServerTool, len(defs))
+	inputs := make(map[string]json.RawMessage, len(defs))
+	for i, d := range defs {
+		inputs[d.Name] = d.RawInputSchema
+		d.RawInputSchema = anyArguments
+		out[i] = server.ServerTool{Tool: d, Handler: s.handle}
+	}
+	hooks.AddAfterListTools(func(_ context.Context, _ any, _ *mcp.ListToolsRequest, r *mcp.ListToolsResult) {
+		for i := range r.Tools {
+			r.Tools[i].RawInputSchema = inputs[r.Tools[i].Name]
+		}
+	})
+	return out
 }
 
 // Definitions returns the tools as tools/list shows them.

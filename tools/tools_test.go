@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"hwledger/calc/hardware"
@@ -87,6 +88,34 @@ func TestListSize(t *testing.T) {
 	t.Logf("tools/list is %d bytes", len(raw))
 	if len(raw) > 24<<10 {
 		t.Errorf("tools/list is %d bytes, at most %d", len(raw), 24<<10)
+	}
+}
+
+// Clients are shown whole schemas, which mcp-go itself does not have; it would
+// need them only for parameters that headers repeat.
+func TestListedSchemas(t *testing.T) {
+	defs, err := newSurface(t, Options{AllowLaunch: true}).Definitions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Tools []struct {
+			Name        string
+			InputSchema json.RawMessage
+		}
+	}
+	exchange(t, Options{AllowLaunch: true}, "tools/list", "", &list)
+	if len(list.Tools) != len(defs) {
+		t.Errorf("%d tools are listed, %d defined", len(list.Tools), len(defs))
+	}
+	for _, l := range list.Tools {
+		i := slices.IndexFunc(defs, func(d mcp.Tool) bool { return d.Name == l.Name })
+		if i < 0 || !bytes.Equal(l.InputSchema, defs[i].RawInputSchema) {
+			t.Errorf("%s is listed with the schema %.100s", l.Name, l.InputSchema)
+		}
+		if bytes.Contains(l.InputSchema, []byte("x-mcp-header")) {
+			t.Errorf("%s has parameters that headers repeat: mcp-go has to see them", l.Name)
+		}
 	}
 }
 

@@ -58,7 +58,18 @@ type Accelerator struct {
 	PriceDate, PriceSource string
 	Notes                  string
 
-	tokens [][]string // of the name and of every alias
+	spellings []spelling // of the name and of every alias
+}
+
+// spelling is a name cut into words, its memory size apart.
+type spelling struct {
+	words []string
+	gb    int64 // 0 when the name has none
+}
+
+func spell(name string) spelling {
+	gb, words := cutSize(tokens(name))
+	return spelling{words, gb}
 }
 
 // The columns of accelerators.tsv.
@@ -120,11 +131,11 @@ func decode(f []string) Accelerator {
 		n, _ := strconv.ParseInt(s, 10, 64)
 		a.SizesGB = append(a.SizesGB, n)
 	}
-	a.tokens = [][]string{tokens(a.Name)}
+	a.spellings = []spelling{spell(a.Name)}
 	if f[colAliases] != "" {
 		a.Aliases = strings.Split(f[colAliases], "|")
 		for _, s := range a.Aliases {
-			a.tokens = append(a.tokens, tokens(s))
+			a.spellings = append(a.spellings, spell(s))
 		}
 	}
 	if a.Usable == 0 {

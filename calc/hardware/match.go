@@ -143,7 +143,7 @@ func candidates(q []string, size int64) []*Accelerator {
 		if size > 0 && !a.has(size) {
 			continue
 		}
-		_, words := cutSize(a.tokens[0])
+		words := a.spellings[0].words
 		switch {
 		case sameWords(q, words):
 			whole = append(whole, a)
@@ -163,9 +163,8 @@ func candidates(q []string, size int64) []*Accelerator {
 
 // aliasOf reports whether q and size together are one of a's aliases.
 func (a *Accelerator) aliasOf(q []string, size int64) bool {
-	for _, t := range a.tokens[1:] {
-		n, words := cutSize(t)
-		if (n == size || n == 0 && a.has(size)) && sameWords(q, words) {
+	for _, s := range a.spellings[1:] {
+		if (s.gb == size || s.gb == 0 && a.has(size)) && sameWords(q, s.words) {
 			return true
 		}
 	}
@@ -174,8 +173,8 @@ func (a *Accelerator) aliasOf(q []string, size int64) bool {
 
 // anyAlias reports whether q is an alias of a, whatever the size.
 func (a *Accelerator) anyAlias(q []string) bool {
-	for _, t := range a.tokens[1:] {
-		if _, words := cutSize(t); sameWords(q, words) {
+	for _, s := range a.spellings[1:] {
+		if sameWords(q, s.words) {
 			return true
 		}
 	}
@@ -228,7 +227,7 @@ func notFound(name string) error {
 	short := make([]string, len(all)) // compared without vendors' words
 	full := make(map[string]string, len(all))
 	for i := range all {
-		short[i] = strings.Join(all[i].tokens[0], "")
+		short[i] = strings.Join(tokens(all[i].Name), "")
 		full[short[i]] = all[i].Name
 	}
 	e := model.Errorf(model.HardwareNotFound, "hardware", "%q is not in the catalogue", name)

@@ -154,8 +154,7 @@ func Lookup(query string, f Filter) ([]Accelerator, error) {
 	var out []Accelerator
 	named := false
 	for _, a := range All() {
-		_, words := cutSize(a.tokens[0])
-		if !(subset(q, words) || a.anyAlias(q)) || size > 0 && !a.has(size) {
+		if !(subset(q, a.spellings[0].words) || a.anyAlias(q)) || size > 0 && !a.has(size) {
 			continue
 		}
 		named = true

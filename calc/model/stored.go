@@ -9,9 +9,9 @@ type Stored struct {
 	Bytes int64
 	// Quantized is false for tensors kept in a plain type.
 	Quantized bool
-	// Parts are set when the scheme stores the tensor as several, as GGUF does
-	// with the two halves of MLA's attn_kv_b. Their bytes are Bytes together.
-	Parts []Stored
+	// Halves are set when the scheme stores the tensor as two, as GGUF does
+	// with MLA's attn_kv_b. Their bytes are Bytes together.
+	Halves *[2]Stored
 }
 
 // Bits returns the bits for each of elems parameters, scales included.

@@ -49,7 +49,7 @@ func (s *ggufScheme) Assign(m *model.Model) ([]Stored, error) {
 			if err != nil {
 				return nil, err
 			}
-			out[i] = Stored{Type: b.Type, Bytes: a.Bytes + b.Bytes, Quantized: b.Quantized, Parts: []Stored{a, b}}
+			out[i] = Stored{Type: b.Type, Bytes: a.Bytes + b.Bytes, Quantized: b.Quantized, Halves: &[2]Stored{a, b}}
 			continue
 		}
 		st, err := v.store(t)
@@ -72,10 +72,12 @@ type visit struct {
 	seventy               bool
 	iv, idown, igate, iup int
 	nv                    int
+	// touched is quantizedName by name: the same few return in every layer.
+	touched map[string]bool
 }
 
 func newVisit(s *ggufScheme, m *model.Model) *visit {
-	v := &visit{s: s, m: m, layers: len(m.Layers)}
+	v := &visit{s: s, m: m, layers: len(m.Layers), touched: map[string]bool{}}
 	mtp := m.Format == model.FormatGGUF || m.Arch == "glm4moe" // files with MTP layers count them
 	if mtp {
 		v.layers += len(m.MTPLayers)
@@ -182,11 +184,24 @@ func isPlain(t ggml.Type) bool { return t == ggml.F32 || t == ggml.F16 || t == g
 // inFile reports whether the tensor is in the language model's file.
 func inFile(t *model.Tensor) bool { return t.Group != model.Vision && t.Group != model.Audio }
 
-// quantizes reports whether the quantizer touches t: matrices named weight, in
-// the language model's file, except small ones that lose too much.
+// quantizes reports whether the quantizer touches t: matrices, in the language
+// model's file, whose name it does not leave out.
 func (v *visit) quantizes(t *model.Tensor) bool {
-	n := t.Name
-	if !inFile(t) || !strings.HasSuffix(n, "weight") || t.Out*t.Count < 2 || strings.HasSuffix(n, "_norm.weight") || smallTimeMix(n) {
+	if !inFile(t) || t.Out*t.Count < 2 {
+		return false
+	}
+	yes, known := v.touched[t.Name]
+	if !known {
+		yes = quantizedName(t.Name)
+		v.touched[t.Name] = yes
+	}
+	return yes
+}
+
+// quantizedName reports whether the quantizer touches a matrix of that name:
+// weights, except small ones that lose too much.
+func quantizedName(n string) bool {
+	if !strings.HasSuffix(n, "weight") || strings.HasSuffix(n, "_norm.weight") || smallTimeMix(n) {
 		return false
 	}
 	for _, s := range [...]string{"ffn_gate_inp.weight", "ssm_conv1d", "shortconv.conv.weight", "altup", "laurel", "per_layer_model_proj", "position_embd", "token_types", "time_mix_first.weight", "attn_rel_b.weight"} {
@@ -200,8 +215,10 @@ func (v *visit) quantizes(t *model.Tensor) bool {
 // kept is the type of what is not quantized: the file's own, or what the
 // converter writes.
 func (v *visit) kept(t *model.Tensor) ggml.Type {
-	if typ, ok := ggml.ByName(t.Type); ok && v.m.Format == model.FormatGGUF && typeBytes(t.Type) >= 2 {
-		return typ
+	if v.m.Format == model.FormatGGUF && typeBytes(t.Type) >= 2 {
+		if typ, ok := ggml.ByName(t.Type); ok {
+			return typ
+		}
 	}
 	switch {
 	case t.Out*t.Count < 2, t.Part == model.Norm, t.Part == model.Bias, t.Part == model.Router, t.Part == model.Vector, t.Part == model.Conv,

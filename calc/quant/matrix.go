@@ -99,11 +99,18 @@ func smallTimeMix(name string) bool {
 
 // keep returns t in a plain type: its own when a header gave one, else base.
 func keep(t *model.Tensor, base string) Stored {
-	typ := base
-	if w := typeBytes(t.Type); w >= 2 {
-		typ = canonicalType(t.Type)
-	} else if t.Name == "exp_probs_b.bias" {
-		typ = "F32" // sigmoid routing adds it in float32, whatever the rest is
+	if typeBytes(t.Type) >= 2 {
+		typ := canonicalType(t.Type)
+		return Stored{Type: typ, Bytes: t.Elems() * typeBytes(typ)}
+	}
+	return keepAs(t, base)
+}
+
+// keepAs returns t in the plain type typ, whatever it has now. Routing
+// corrections stay float32: sigmoid routing adds them so, whatever the rest is.
+func keepAs(t *model.Tensor, typ string) Stored {
+	if t.Name == "exp_probs_b.bias" {
+		typ = "F32"
 	}
 	return Stored{Type: typ, Bytes: t.Elems() * typeBytes(typ)}
 }

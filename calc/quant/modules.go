@@ -64,9 +64,18 @@ var switchNames = map[string]string{
 	"ffn_down_exps": "mlp.switch_mlp.down_proj block_sparse_moe.switch_mlp.down_proj feed_forward.switch_mlp.down_proj experts.switch_glu.down_proj feed_forward.experts.down_proj mlp.experts.down_proj mixer.switch_mlp.fc2",
 }
 
-// appendModules appends the paths by which a checkpoint may call t's module,
-// without the prefix of the whole model: "layers.3.self_attn.q_proj".
-// In an MLX checkpoint stacked experts have names of their own.
+// Expressions speak of whole paths: "model.layers.3.mlp", of a multimodal
+// model's text "model.language_model.layers.3.mlp", or "layers.3.mlp". Each is
+// the end of the longest one.
+const (
+	longest = "model.language_model."
+	plainly = len("model.language_") // where the first begins in it
+	bare    = len(longest)           // where the last does
+)
+
+// appendModules appends the longest paths by which a checkpoint may call t's
+// module: "model.language_model.layers.3.self_attn.q_proj". In an MLX
+// checkpoint stacked experts have names of their own.
 func appendModules(dst []string, m *model.Model, t *model.Tensor, mlx bool) []string {
 	stem := strings.TrimSuffix(t.Name, ".weight")
 	names, ok := moduleNames[stem]
@@ -84,12 +93,12 @@ func appendModules(dst []string, m *model.Model, t *model.Tensor, mlx bool) []st
 		var n string
 		n, names, _ = strings.Cut(names, " ")
 		if t.Layer < 0 {
-			dst = append(dst, n)
+			dst = append(dst, longest+n)
 			continue
 		}
-		dst = append(dst, "layers."+strconv.Itoa(t.Layer)+"."+n)
+		dst = append(dst, longest+"layers."+strconv.Itoa(t.Layer)+"."+n)
 		if t.Group == model.MTP {
-			dst = append(dst, "mtp.layers."+strconv.Itoa(t.Layer-len(m.Layers))+"."+n)
+			dst = append(dst, longest+"mtp.layers."+strconv.Itoa(t.Layer-len(m.Layers))+"."+n)
 		}
 	}
 	return dst

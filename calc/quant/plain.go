@@ -33,8 +33,7 @@ func (p plain) Assign(m *model.Model) ([]Stored, error) {
 	}
 	out := make([]Stored, len(m.Tensors))
 	for i := range m.Tensors {
-		t := model.Tensor{Name: m.Tensors[i].Name, Out: m.Tensors[i].Out, In: m.Tensors[i].In, Count: m.Tensors[i].Count}
-		out[i] = keep(&t, p.typ)
+		out[i] = keepAs(&m.Tensors[i], p.typ)
 	}
 	return out, nil
 }

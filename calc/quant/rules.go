@@ -3,6 +3,7 @@ package quant
 import (
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,9 +29,12 @@ type pattern struct {
 	glob  bool
 	re    *regexp.Regexp
 	negat bool
-	// must is a text that is in every match of re, so that most paths need no
+	// must are texts that are in every match of re, so that most paths need no
 	// regular expression at all.
-	must string
+	must []string
+	// anywhere: re begins with ".*" and does not ask where a text begins, so
+	// that what it matches it also matches with more before it.
+	anywhere bool
 }
 
 // maxPattern bounds a regular expression from a configuration.
@@ -84,19 +88,23 @@ func newPattern(text string) (pattern, error) {
 			Hint:    "give the tensor headers beside the configuration, they say what is quantized",
 		}
 	}
-	p.re, p.must = re, required(expr)
+	p.re = re
+	p.must, p.anywhere = required(expr)
 	return p, nil
 }
 
-// required returns the longest text that every match of a regular expression
-// contains, "" when none is sure.
-func required(expr string) string {
+// required returns texts that every match of a regular expression contains,
+// and whether what it matches it also matches with more before it.
+func required(expr string) (must []string, anywhere bool) {
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return ""
+		return nil, false
+	}
+	if tree.Op == syntax.OpConcat {
+		first := tree.Sub[0]
+		anywhere = first.Op == syntax.OpStar && first.Sub[0].Op == syntax.OpAnyCharNotNL && !asksWhere(tree)
 	}
 	parts := []*syntax.Regexp{tree}
-	best := ""
 	for len(parts) > 0 {
 		t := parts[0]
 		parts = parts[1:]
@@ -104,12 +112,22 @@ func required(expr string) string {
 		case syntax.OpConcat, syntax.OpCapture:
 			parts = append(parts, t.Sub...)
 		case syntax.OpLiteral:
-			if text := string(t.Rune); t.Flags&syntax.FoldCase == 0 && len(text) > len(best) {
-				best = text
+			if t.Flags&syntax.FoldCase == 0 {
+				must = append(must, string(t.Rune))
 			}
 		}
 	}
-	return best
+	return must, anywhere
+}
+
+// asksWhere reports whether a regular expression depends on what is before a
+// match.
+func asksWhere(t *syntax.Regexp) bool {
+	switch t.Op {
+	case syntax.OpBeginLine, syntax.OpBeginText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return true
+	}
+	return slices.ContainsFunc(t.Sub, asksWhere)
 }
 
 // layerOf returns the layer that a pattern without wildcards before it names.
@@ -135,10 +153,9 @@ func (r *rules) excludes(m *model.Model, t *model.Tensor) bool {
 		return false
 	}
 	var buf [16]string
-	paths := appendModules(buf[:0], m, t, r.mlx)
-	for _, ps := range [...][]pattern{r.layer[t.Layer], r.rest} {
-		for i := range ps {
-			for _, path := range paths {
+	for _, path := range appendModules(buf[:0], m, t, r.mlx) {
+		for _, ps := range [...][]pattern{r.layer[t.Layer], r.rest} {
+			for i := range ps {
 				if ps[i].match(path) {
 					return true
 				}
@@ -155,24 +172,34 @@ func (r *rules) override(m *model.Model, t *model.Tensor) (o model.Override, ok 
 	}
 	var buf [16]string
 	for _, path := range appendModules(buf[:0], m, t, r.mlx) {
-		if o, ok = r.overrides[path]; ok {
+		if o, ok = r.overrides[path[bare:]]; ok {
 			return o, true
 		}
 	}
 	return o, false
 }
 
-func (p *pattern) match(path string) bool {
+// match reports whether the pattern is of the module with the longest path.
+func (p *pattern) match(full string) bool {
+	path := full[bare:]
 	switch {
 	case p.re != nil:
-		long, short := "model.language_model."+path, "model."+path
-		hit := (strings.Contains(long, p.must) || strings.Contains(short, p.must)) &&
-			(p.re.MatchString(short) || p.re.MatchString(long) || p.re.MatchString(path))
+		hit := containsAll(full, p.must) &&
+			(p.re.MatchString(full) || !p.anywhere && (p.re.MatchString(full[plainly:]) || p.re.MatchString(path)))
 		return hit != p.negat
 	case p.glob:
 		return glob(p.text, path) || glob(p.text+".*", path)
 	}
 	return within(p.text, path)
+}
+
+func containsAll(s string, texts []string) bool {
+	for _, t := range texts {
+		if !strings.Contains(s, t) {
+			return false
+		}
+	}
+	return true
 }
 
 // within reports whether piece is a run of whole segments of path.

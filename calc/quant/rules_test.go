@@ -127,20 +127,45 @@ func TestHostileShapes(t *testing.T) {
 	}
 }
 
-// TestRequired: a text that regular expressions of published configurations
-// cannot match without, and none where alternatives leave it open.
+// TestRequired: texts that regular expressions of published configurations
+// cannot match without, none where alternatives leave it open, and whether a
+// longer path decides for the shorter ones.
 func TestRequired(t *testing.T) {
-	for expr, want := range map[string]string{
-		`.*self_attn.*`:             "self_attn",
-		`.*lm_head`:                 "lm_head",
-		`model\.layers\.(0|1)\.`:    "model.layers.",
-		`(?i).*router.*`:            "",
-		`.*(gate|router).*`:         "",
-		`.*mlp\.(gate|up)_proj.*`:   "_proj",
-		`(visual|vision_tower)\..*`: "vis",
+	for _, c := range []struct {
+		expr     string
+		must     []string
+		anywhere bool
+	}{
+		{`.*self_attn.*`, []string{"self_attn"}, true},
+		{`.*lm_head`, []string{"lm_head"}, true},
+		{`model\.layers\.(0|1)\.`, []string{"model.layers.", "."}, false},
+		{`(?i).*router.*`, nil, true},
+		{`.*(gate|router).*`, nil, true},
+		{`.*mlp\.(gate|up)_proj.*`, []string{"mlp.", "_proj"}, true},
+		{`(visual|vision_tower)\..*`, []string{".", "vis"}, false},
+		{`.*^lm_head`, []string{"lm_head"}, false},
+		{`.*\bmodel\.layers`, []string{"model.layers"}, false},
+		{`.*(x|\blayers)`, nil, false},
 	} {
-		if got := required(expr); got != want {
-			t.Errorf("%s requires %q, want %q", expr, got, want)
+		must, anywhere := required(c.expr)
+		if !slices.Equal(must, c.must) || anywhere != c.anywhere {
+			t.Errorf("%s requires %q, anywhere %v; want %q, %v", c.expr, must, anywhere, c.must, c.anywhere)
+		}
+	}
+}
+
+// A pattern that matches one of a module's three paths matches the module.
+func TestExpressionsOfEveryPath(t *testing.T) {
+	m := &model.Model{Layers: make([]model.Layer, 4)}
+	q := model.Matrix("attn_q.weight", 8, 8)
+	q.Layer = 3
+	for pattern, want := range map[string]bool{
+		`re:layers\.3\.self_attn`: true, `re:model\.layers\.3`: true, `re:model\.language_model\.layers`: true, `re:language_model`: false,
+		`re:.*^layers`: true, `re:.*\bmodel\.layers`: true, `re:.*language_model\.layers\.3\.`: true, `re:^.*q_proj$`: true, `re:.*q_proj$`: true, `re:.*q_pro$`: false,
+	} {
+		r, err := newRules(&model.Quantization{Exclude: []string{pattern}})
+		if err != nil || r.excludes(m, &q) != want {
+			t.Errorf("%s: %v, want %v", pattern, err, want)
 		}
 	}
 }

@@ -74,6 +74,8 @@ func Serve(ctx context.Context, srv *server.MCPServer, in io.Reader, out io.Writ
 		client:  &client{},
 		out:     &writer{out: out, failed: make(chan struct{})},
 		running: make(chan struct{}, opts.MaxRunning),
+		next:    make(chan work),
+		spare:   make(chan struct{}, mostSpare),
 		open:    map[string]*request{},
 	}
 	c.room = sync.NewCond(&c.mu)
@@ -113,6 +115,8 @@ type conn struct {
 
 	running chan struct{} // one entry for each request that runs
 	wg      sync.WaitGroup
+	next    chan work     // to a goroutine that waits for a request
+	spare   chan struct{} // one entry for each that does
 
 	mu     sync.Mutex // guards what follows
 	room   *sync.Cond // signals that a request was answered, or closed
@@ -134,6 +138,17 @@ type request struct {
 	// cancelled is guarded by the writer.
 	cancelled bool
 }
+
+// work is a request and the line that it came on.
+type work struct {
+	*request
+	line []byte
+}
+
+// mostSpare is how many goroutines wait for a request after they answered one.
+// Their stacks have grown to what a call takes; growing a new one each time is
+// a tenth of a call.
+const mostSpare = 4
 
 // read handles every line of in, and returns at its end.
 func (c *conn) read(in *lines) error {
@@ -252,7 +267,30 @@ func (c *conn) request(m message, line []byte) {
 		return
 	}
 	c.wg.Add(1)
-	go c.run(r, line)
+	select {
+	case c.next <- work{r, line}:
+	default:
+		go c.serve(work{r, line})
+	}
+}
+
+// serve answers a request, and then others unless enough wait for them.
+func (c *conn) serve(w work) {
+	for {
+		c.run(w.request, w.line)
+		w = work{} // while it waits it holds on to nothing
+		select {
+		case c.spare <- struct{}{}:
+		default:
+			return
+		}
+		select {
+		case w = <-c.next:
+			<-c.spare
+		case <-c.ctx.Done():
+			return
+		}
+	}
 }
 
 // run answers one request.

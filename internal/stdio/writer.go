@@ -14,14 +14,19 @@ type writer struct {
 	mu  sync.Mutex
 	out io.Writer
 	err error
+	// line is memory for the next one, of mostKept bytes at most.
+	line []byte
 	// failed is closed when out no longer takes anything.
 	failed chan struct{}
 }
 
+// mostKept is the longest line whose memory serves the next.
+const mostKept = 64 << 10
+
 // send writes a message that belongs to r, unless r was cancelled. It
 // reports whether the message could be encoded.
 func (w *writer) send(r *request, message any) error {
-	line, err := encode(message)
+	head, body, err := encode(message)
 	if err != nil {
 		return err
 	}
@@ -29,6 +34,13 @@ func (w *writer) send(r *request, message any) error {
 	defer w.mu.Unlock()
 	if w.err != nil || r != nil && r.cancelled {
 		return nil
+	}
+	line := body
+	if head != nil {
+		line = append(append(append(w.line[:0], head...), body...), "}\n"...)
+		if w.line = nil; cap(line) <= mostKept {
+			w.line = line
+		}
 	}
 	if _, err := w.out.Write(line); err != nil {
 		w.err = err
@@ -39,30 +51,26 @@ func (w *writer) send(r *request, message any) error {
 
 // encode returns a message as one line. A result that writes itself is not read
 // again: encoding/json would check and copy all of it once more, which for an
-// answer of some kilobytes is most of the work.
-func encode(message any) ([]byte, error) {
-	var buf bytes.Buffer
+// answer of some kilobytes is most of the work. Its line is head, the result,
+// and the end of the object; head is nil for a message that is a whole line.
+func encode(message any) (head, body []byte, err error) {
 	if r, ok := message.(response); ok && r.Error == nil {
 		if m, ok := r.Result.(json.Marshaler); ok {
 			result, err := m.MarshalJSON()
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if bytes.IndexByte(result, '\n') < 0 {
-				buf.Grow(len(result) + len(r.ID) + 40)
-				buf.WriteString(`{"jsonrpc":"` + r.JSONRPC + `","id":`)
-				buf.Write(r.ID)
-				buf.WriteString(`,"result":`)
-				buf.Write(result)
-				buf.WriteString("}\n")
-				return buf.Bytes(), nil
+				head = append(make([]byte, 0, len(r.ID)+40), `{"jsonrpc":"`+r.JSONRPC+`","id":`...)
+				return append(append(head, r.ID...), `,"result":`...), result, nil
 			}
 		}
 	}
+	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(message)
-	return buf.Bytes(), err
+	err = enc.Encode(message)
+	return nil, buf.Bytes(), err
 }
 
 // cancel makes sure that nothing more is written for r.

@@ -39,16 +39,37 @@ type builder struct {
 	routes              bool // the layer has an expert network
 }
 
-func newBuilder(m *model.Model, s *settings, host int8, seqs int64) *builder {
+func newBuilder(m *model.Model, s *settings, host int8, seqs int64, layers []int) *builder {
 	b := &builder{m: m, s: s, q: quirksOf(m.Arch), d: m.Hidden, seqs: seqs, streams: s.streams}
 	b.tokens = pad(min(s.nCtx, s.nUBatch), seqs)
 	b.outputs = min(s.nCtx, s.nUBatch, s.nOutputs)
 	b.g.host, b.g.dev = host, host
-	b.g.nodes = make([]node, 0, 256)
-	b.g.src = make([]id, 0, 512)
+	nodes := nodesOf(m, layers)
+	b.g.nodes = make([]node, 0, nodes)
+	b.g.src = make([]id, 0, nodes+nodes/3)
 	b.pos, b.outIDs, b.rsCopy, b.valueResidual = none, none, none, none
 	b.full.cells, b.swa.cells = s.nCtxSeq, s.cellsSWA
 	return b
+}
+
+// nodesOf is about how many nodes the graph of some layers has with what the
+// scheduler copies between backends, so that it seldom outgrows its memory.
+func nodesOf(m *model.Model, layers []int) int {
+	n := 16
+	for _, i := range layers {
+		l := &m.Layers[i]
+		n += 44
+		if l.FFN.MoE() {
+			n += 28
+		}
+		for _, x := range l.Mixers {
+			switch x.(type) {
+			case *model.GatedDelta, *model.KDA:
+				n += 30
+			}
+		}
+	}
+	return n
 }
 
 // rows is the shape of n features for every token.

@@ -4,9 +4,9 @@ import "hwledger/calc/model"
 
 // computeBuffers returns the compute buffer of every backend.
 func (s *settings) computeBuffers(m *model.Model, align []int64) []int64 {
-	seqs := s.nSeq
-	b := newBuilder(m, s, s.placed.host, seqs)
-	b.build(s.representative(m))
+	layers := s.representative(m)
+	b := newBuilder(m, s, s.placed.host, s.nSeq, layers)
+	b.build(layers)
 	return simulate(&b.g, align, s.copies())
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"hwledger/calc/engine"
 	"hwledger/calc/model"
+	"hwledger/calc/quant"
 )
 
 // planner turns settings into terms.
@@ -15,7 +16,7 @@ type planner struct {
 	load   engine.Load
 	hw     engine.Hardware
 	u      *engine.Usage
-	stored []storedTensor
+	stored []quant.Stored
 	// on holds the device list of each backend, so that terms share them.
 	on [][]int
 }
@@ -197,7 +198,7 @@ func (p *planner) stagedExperts() int64 {
 	for i := range p.m.Tensors {
 		t := &p.m.Tensors[i]
 		if t.Part == model.Expert && p.s.placed.overridden(t) {
-			most = max(most, p.stored[i].bytes)
+			most = max(most, p.stored[i].Bytes)
 		}
 	}
 	return most

@@ -4,26 +4,28 @@ import (
 	"strings"
 
 	"hwledger/calc/model"
+	"hwledger/calc/model/ggml"
+	"hwledger/calc/quant"
 )
 
 // weigh adds every tensor's bytes to the backend that holds it. align is each
 // backend's alignment, to which its buffer pads tensors.
-func (s *settings) weigh(m *model.Model, stored []storedTensor, align []int64) ([]int64, []int64) {
+func (s *settings) weigh(m *model.Model, stored []quant.Stored, align []int64) ([]int64, []int64) {
 	p := &s.placed
 	out := make([]int64, p.devices+1)
 	perLayer := make([]int64, len(m.Layers))
-	tied := int64(0)
+	tied := -1
 	head := false
 	var tail int64 // padding behind the last tensor on the host
-	put := func(dev int8, t storedTensor) {
-		n := t.padded(dev != p.host && s.fragments, align[dev])
+	put := func(dev int8, i int) {
+		n := padded(&m.Tensors[i], &stored[i], dev != p.host && s.fragments, align[dev])
 		out[dev] += n
 		if dev == p.host {
-			tail = n - t.bytes
+			tail = n - stored[i].Bytes
 		}
 	}
 	for i := range m.Tensors {
-		t, b := &m.Tensors[i], stored[i]
+		t, bytes := &m.Tensors[i], stored[i].Bytes
 		if !s.loads(t) {
 			continue
 		}
@@ -34,37 +36,37 @@ func (s *settings) weigh(m *model.Model, stored []storedTensor, align []int64) (
 				dev = p.host
 			}
 			if p.rows && dev != p.host && t.Part == model.Linear {
-				s.putRows(out, b, align)
+				s.putRows(out, bytes, align)
 			} else {
-				put(dev, b)
+				put(dev, i)
 			}
 			if t.Layer < len(perLayer) {
-				perLayer[t.Layer] += b.bytes
+				perLayer[t.Layer] += bytes
 			}
 		case t.Group == model.Vision || t.Group == model.Audio:
 			dev := p.host
 			if p.devices > 0 {
 				dev = int8(p.main)
 			}
-			put(dev, b)
+			put(dev, i)
 		case everywhere(t.Name):
-			s.putEverywhere(out, b, align)
+			s.putEverywhere(out, bytes, align)
 		case isOutput(m, t):
 			head = head || t.Part == model.Head
-			put(p.output, b)
+			put(p.output, i)
 		case strings.HasPrefix(t.Name, "token_embd_norm"):
 			// The norm of the embedding belongs to the first layer.
-			put(p.layer(0), b)
+			put(p.layer(0), i)
 		default:
 			if t.Name == "token_embd.weight" {
-				tied = int64(i) + 1
+				tied = i
 			}
-			put(p.host, b)
+			put(p.host, i)
 		}
 	}
-	if !head && tied > 0 && p.output != p.host {
+	if !head && tied >= 0 && p.output != p.host {
 		// The embedding is used twice; the second time where the output is.
-		put(p.output, stored[tied-1])
+		put(p.output, tied)
 	}
 	if s.mmap && p.host < int8(len(out)) && out[p.host] > 0 {
 		// A mapped file has no padding behind its last tensor.
@@ -90,21 +92,21 @@ func everywhere(name string) bool {
 	return name == "rope_freqs.weight" || strings.HasPrefix(name, "rope_factors_")
 }
 
-func (s *settings) putEverywhere(out []int64, t storedTensor, align []int64) {
+func (s *settings) putEverywhere(out []int64, bytes int64, align []int64) {
 	seen := make([]bool, len(out))
 	for _, d := range s.placed.layers {
 		if !seen[d] {
 			seen[d] = true
-			out[d] += pad(t.bytes, align[d])
+			out[d] += pad(bytes, align[d])
 		}
 	}
 }
 
 // putRows cuts a matrix's rows over the devices.
-func (s *settings) putRows(out []int64, t storedTensor, align []int64) {
-	left := t.bytes
+func (s *settings) putRows(out []int64, bytes int64, align []int64) {
+	left := bytes
 	for d, share := range s.placed.shares {
-		n := int64(float64(t.bytes) * float64(share))
+		n := int64(float64(bytes) * float64(share))
 		if d == len(s.placed.shares)-1 {
 			n = left
 		}
@@ -126,13 +128,18 @@ const rowFragment = 512
 
 // deviceBytes is a tensor's size in a buffer: CUDA reads quantized matrices
 // in fragments of 512 columns, so a narrower last row is followed by padding.
-func deviceBytes(t storedTensor, device bool) int64 {
-	if !device || !t.known || t.typ.BlockElems() == 1 || t.cols%rowFragment == 0 {
-		return t.bytes
+func deviceBytes(t *model.Tensor, st *quant.Stored, device bool) int64 {
+	rest := t.In % rowFragment
+	if !device || rest == 0 {
+		return st.Bytes
 	}
-	extra, err := t.typ.RowBytes(rowFragment - t.cols%rowFragment)
+	typ, known := ggml.ByName(st.Type)
+	if !known || typ.BlockElems() == 1 {
+		return st.Bytes
+	}
+	extra, err := typ.RowBytes(rowFragment - rest)
 	if err != nil {
-		return t.bytes
+		return st.Bytes
 	}
-	return t.bytes + extra
+	return st.Bytes + extra
 }

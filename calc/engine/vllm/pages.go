@@ -34,17 +34,24 @@ func (s spec) sized(block int64) spec {
 // specs returns every cache that the layers keep on one rank, in layer order.
 // Recurrent pages are the bare state; attention pages are sized later.
 func (s *settings) specs(layers []model.Layer) []spec {
-	var out []spec
-	var buf []model.Store
+	out := make([]spec, 0, len(layers))
+	var stores []model.Store
 	for i := range layers {
-		for _, x := range layers[i].Mixers {
-			buf = x.AppendStores(buf[:0], s.tp)
-			if len(buf) > 0 {
-				out = s.mixerSpecs(out, x, buf)
-			}
-		}
+		out, stores = s.appendSpecs(out, &layers[i], stores)
 	}
 	return out
+}
+
+// appendSpecs appends the caches of one layer; stores is memory to work in,
+// which it returns.
+func (s *settings) appendSpecs(out []spec, l *model.Layer, stores []model.Store) ([]spec, []model.Store) {
+	for _, x := range l.Mixers {
+		stores = x.AppendStores(stores[:0], s.tp)
+		if len(stores) > 0 {
+			out = s.mixerSpecs(out, x, stores)
+		}
+	}
+	return out, stores
 }
 
 func (s *settings) mixerSpecs(out []spec, x model.Mixer, stores []model.Store) []spec {

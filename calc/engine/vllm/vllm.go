@@ -152,13 +152,15 @@ func (s *settings) perLayer(m *model.Model, stored []quant.Stored, stages []stag
 			w[t.Layer] += engine.Bytes(stored[i].Bytes)
 		}
 	}
+	var specs []spec
+	var stores []model.Store
 	for i := range stages {
 		st := &stages[i]
 		if st.layout.blockBytes == 0 {
 			continue
 		}
 		for j := st.layers[0]; j < st.layers[1]; j++ {
-			specs := s.specs(m.Layers[j : j+1])
+			specs, stores = s.appendSpecs(specs[:0], &m.Layers[j], stores)
 			for _, x := range specs {
 				n := x.page
 				if x.kind != mambaSpec {

@@ -125,6 +125,24 @@ func inflate(src []byte) ([]byte, error) {
 	return io.ReadAll(flate.NewReader(bytes.NewReader(src)))
 }
 
+// configKey precedes an entry's configuration, its last field. Texts cannot
+// hold it: quotes within them are escaped.
+var configKey = []byte(`,"config":`)
+
+// decode reads one line. The configuration stays as it is written: most of
+// those who go through all entries read few of them.
+func decode(line []byte) (*Entry, error) {
+	head, config, ok := bytes.Cut(line, configKey)
+	config, ends := bytes.CutSuffix(config, []byte("}"))
+	var e Entry
+	err := json.Unmarshal(append(slices.Clip(head), '}'), &e)
+	if err != nil || !ok || !ends {
+		return nil, fmt.Errorf("%w: %v", errDamaged, err)
+	}
+	e.Config = slices.Clip(config)
+	return &e, nil
+}
+
 var errDamaged = errors.New("the embedded model catalogue is damaged")
 
 func readIndex(b []byte) (*index, error) {
@@ -192,11 +210,8 @@ func Find(id string) (*Entry, bool, error) {
 	if err != nil || i%BlockSize >= len(entries) {
 		return nil, false, errors.Join(errDamaged, err)
 	}
-	var e Entry
-	if err := json.Unmarshal(entries[i%BlockSize], &e); err != nil {
-		return nil, false, fmt.Errorf("%w: %v", errDamaged, err)
-	}
-	return &e, true, nil
+	e, err := decode(entries[i%BlockSize])
+	return e, err == nil, err
 }
 
 func (x *index) block(n int) ([][]byte, error) {
@@ -219,11 +234,11 @@ func All(yield func(*Entry) bool) error {
 			return fmt.Errorf("%w: %v", errDamaged, err)
 		}
 		for _, line := range lines {
-			var e Entry
-			if err := json.Unmarshal(line, &e); err != nil {
-				return fmt.Errorf("%w: %v", errDamaged, err)
+			e, err := decode(line)
+			if err != nil {
+				return err
 			}
-			if !yield(&e) {
+			if !yield(e) {
 				return nil
 			}
 		}
