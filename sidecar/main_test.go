@@ -46,6 +46,7 @@ func argument(name string) string {
 
 // fake is an engine that behaves as its mode says.
 func fake(mode string) int {
+	signal.Ignore(syscall.SIGPIPE) // one that outlives its supervisor may still have to print
 	fmt.Println("fake engine version: 1.2.3")
 	if text, err := os.ReadFile(argument("--config")); err == nil {
 		key := strings.TrimSpace(strings.TrimPrefix(string(text), "api-key: "))
