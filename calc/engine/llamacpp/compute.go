@@ -1,11 +1,14 @@
 package llamacpp
 
-import "hwledger/calc/model"
+import (
+	"hwledger/calc/model"
+	"hwledger/calc/quant"
+)
 
 // computeBuffers returns the compute buffer of every backend.
-func (s *settings) computeBuffers(m *model.Model, align []int64) []int64 {
+func (s *settings) computeBuffers(m *model.Model, stored []quant.Stored, align []int64) []int64 {
 	layers := s.representative(m)
-	b := newBuilder(m, s, s.placed.host, s.nSeq, layers)
+	b := newBuilder(m, s, stored, layers)
 	b.build(layers)
 	return simulate(&b.g, align, s.copies())
 }

@@ -43,7 +43,10 @@ type node struct {
 	writes bool
 	// fixed nodes run where their weights or caches are; the scheduler places
 	// the others.
-	fixed      bool
+	fixed bool
+	// weight marks an external tensor that is a weight: a split that has copied
+	// anything ends before the next such copy.
+	weight     bool
 	first, num int32 // sources, in graph.src
 }
 
@@ -55,7 +58,14 @@ type graph struct {
 	inputs []id
 	dev    int8 // where new nodes go
 	host   int8
+	// offload: the first device runs operations on many rows whose weight is on
+	// the host, which is copied over for them.
+	offload bool
 }
+
+// offloadRows is how many rows an operation has to have for a device to take it
+// from the host. (offload_op of ggml's CUDA, Vulkan and SYCL backends)
+const offloadRows = 32
 
 func (g *graph) push(n node, src ...id) id {
 	n.first = int32(len(g.src))
@@ -116,9 +126,18 @@ func (g *graph) in(elem int8, s shape) id {
 	return n
 }
 
-// on fixes where n runs: where new nodes go now.
-func (g *graph) on(n id) id {
+// on fixes where n, the newest node, runs: where its weight is, which is where
+// new nodes go now; on the first device when that takes operations on so many
+// rows over. The weight has so many bytes. (ggml_backend_sched_backend_id_from_cur)
+func (g *graph) on(n id, rows, bytes int64) id {
 	g.nodes[n].fixed = true
+	if g.offload && g.nodes[n].dev == g.host && rows >= offloadRows {
+		g.nodes[n].dev = 0
+		w := g.outside(bytes, g.host)
+		g.nodes[w].weight = true
+		g.src = append(g.src, w)
+		g.nodes[n].num++
+	}
 	return n
 }
 

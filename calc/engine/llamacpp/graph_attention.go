@@ -82,7 +82,7 @@ func (b *builder) turn(a *model.Attention, x id, query bool) id {
 		x = b.g.same(b.g.same(x))
 	}
 	if !b.q.noRope {
-		x = b.g.same(x, b.positions())
+		x = b.g.same(x, b.positions(), b.frequencies())
 	}
 	if b.q.normAfterRope {
 		x = b.g.same(x)
@@ -179,12 +179,12 @@ func (b *builder) attend(q, k, v id, heads, kvHeads, kd, vd int64, in *attnInput
 	if b.s.flash {
 		o = b.flash(q, heads, kvHeads, kd, vd, in)
 	} else {
-		kq := g.op(shape{in.cells, per, heads, b.streams}, q)
+		kq := g.op(shape{in.cells, per, heads, b.streams}, q, b.cacheHere(b.s.typeK, kvHeads*kd, in))
 		if b.q.attnSoftcap {
 			kq = g.same(g.same(g.same(kq)))
 		}
 		kq = g.same(kq, in.mask)
-		y := g.op(shape{vd, per, heads, b.streams}, kq)
+		y := g.op(shape{vd, per, heads, b.streams}, kq, b.cacheHere(b.s.typeV, kvHeads*vd, in))
 		o = g.op(b.rows(heads*vd), g.view(y, shape{vd, heads, per, b.streams}))
 		if !b.s.offloadKQV {
 			g.nodes[o].fixed, g.nodes[o].dev = true, g.host
@@ -197,11 +197,7 @@ func (b *builder) attend(q, k, v id, heads, kvHeads, kd, vd int64, in *attnInput
 // flash appends the fused kernel; f32 caches are first converted to f16.
 func (b *builder) flash(q id, heads, kvHeads, kd, vd int64, in *attnInput) id {
 	g := &b.g
-	k, v := none, none
-	if !b.s.offloadKQV {
-		// The kernel runs beside the weights and needs the caches there.
-		k, v = b.hostCache(b.s.typeK, kvHeads*kd, in), b.hostCache(b.s.typeV, kvHeads*vd, in)
-	}
+	k, v := b.cacheHere(b.s.typeK, kvHeads*kd, in), b.cacheHere(b.s.typeV, kvHeads*vd, in)
 	if b.s.typeK == f32 {
 		k = g.typed(2, shape{kd, in.cells, kvHeads, b.streams})
 	}
@@ -223,8 +219,12 @@ func (b *builder) copies(y id, t ggml.Type, n int64, in *attnInput) {
 	}
 }
 
-// hostCache appends a cache that stays in system memory.
-func (b *builder) hostCache(t ggml.Type, n int64, in *attnInput) id {
+// cacheHere appends the layer's cache where it is in system memory: attention
+// that runs on a device needs it there.
+func (b *builder) cacheHere(t ggml.Type, n int64, in *attnInput) id {
+	if b.s.offloadKQV && b.g.dev != b.g.host {
+		return none
+	}
 	row, err := t.RowBytes(n)
 	if err != nil || b.g.host == 0 {
 		return none

@@ -50,9 +50,9 @@ func (b *builder) experts(f *model.FFN, x id, layer int) id {
 	dev := g.dev
 	g.dev = b.s.placed.expert(layer, dev)
 	branch := func(src id, out int64) id {
-		y := g.on(g.op(shape{out, k, t, 1}, src, topk))
+		y := b.expert(g.op(shape{out, k, t, 1}, src, topk), g.shape(src)[0])
 		if f.ExpertBias {
-			y = g.on(g.same(y, topk))
+			y = g.on(g.same(y, topk), t, 4*out*f.Experts)
 		}
 		return y
 	}
@@ -86,9 +86,9 @@ func (b *builder) route(f *model.FFN, x id) (topk, weights id) {
 	g := &b.g
 	t := g.shape(x)[1]
 	e, k := f.Experts, f.TopK
-	logits := g.on(g.op(shape{e, t, 1, 1}, x))
+	logits := b.matrix(g.op(shape{e, t, 1, 1}, x), b.d)
 	if f.RouterBias {
-		logits = g.on(g.same(logits))
+		logits = b.vector(g.same(logits))
 	}
 	probs := logits
 	late := b.q.softmaxAfterTopK
@@ -101,7 +101,7 @@ func (b *builder) route(f *model.FFN, x id) (topk, weights id) {
 		choose = logits
 	}
 	if f.RouterCorrection {
-		choose = g.on(g.same(probs))
+		choose = b.vector(g.same(probs))
 	}
 	sorted := g.op(shape{e, t, 1, 1}, choose)
 	topk = g.view(sorted, shape{k, t, 1, 1})
@@ -142,7 +142,7 @@ func (b *builder) shared(f *model.FFN, x, routed id) id {
 	g := &b.g
 	y := b.mlp(x, f.SharedWidth, !f.PlainExperts, false)
 	if f.SharedGate {
-		gate := g.same(g.on(g.op(shape{1, g.shape(x)[1], 1, 1}, x)))
+		gate := g.same(b.matrix(g.op(shape{1, g.shape(x)[1], 1, 1}, x), b.d))
 		y = g.same(y, gate)
 	}
 	return g.same(routed, y)

@@ -24,10 +24,12 @@ func (b *builder) build(layers []int) {
 			b.next = layers[j+1]
 		}
 		b.g.dev = b.s.placed.layer(i)
+		b.measure(i)
 		x = b.layer(i, x, i == last)
 		b.handOver(x)
 	}
 	b.g.dev = b.s.placed.output
+	b.measure(-1)
 	late := b.q.lateRows
 	if b.s.rules.earlyRows {
 		late = 0
@@ -64,7 +66,7 @@ func (b *builder) headLate(x id) {
 	n := b.g.keep(b.norm(x))
 	ids := b.g.in(4, shape{b.outputs, 1, 1, 1})
 	y := b.g.keep(b.g.op(shape{b.d, b.outputs, 1, 1}, n, ids))
-	b.g.keep(b.g.on(b.g.op(shape{b.m.Vocab, b.outputs, 1, 1}, y)))
+	b.g.keep(b.matrix(b.g.op(shape{b.m.Vocab, b.outputs, 1, 1}, y), b.d))
 }
 
 // layer appends one decoder layer on x.

@@ -17,7 +17,7 @@ func (b *builder) latent(a *model.MLA, x id, in *attnInput) id {
 		return b.expandedMLA(a, x, q, in)
 	}
 	nope := g.view(g.view(q, shape{a.NopeDim, a.Heads, t, 1}), shape{a.NopeDim, t, a.Heads, 1})
-	absorbed := g.view(g.on(g.op(shape{a.KVLoRARank, t, a.Heads, 1}, nope)), shape{a.KVLoRARank, a.Heads, t, 1})
+	absorbed := g.view(b.matrix(g.op(shape{a.KVLoRARank, t, a.Heads, 1}, nope), a.NopeDim), shape{a.KVLoRARank, a.Heads, t, 1})
 	pe := b.rope(g.view(q, shape{a.RopeDim, a.Heads, t, 1}))
 	width := a.KVLoRARank + a.RopeDim
 	q = g.op(shape{width, a.Heads, t, 1}, absorbed, pe)
@@ -32,7 +32,7 @@ func (b *builder) rope(x id) id {
 	if b.q.noRope {
 		return x
 	}
-	return b.g.same(x, b.positions())
+	return b.g.same(x, b.positions(), b.frequencies())
 }
 
 // compress appends the joint down-projection: the normalised latent row and
@@ -61,7 +61,7 @@ func (b *builder) attendLatent(a *model.MLA, q, k id, in *attnInput) id {
 		}
 		y = g.op(shape{a.KVLoRARank, a.Heads, per, b.streams}, q, kc, vc, in.mask)
 		b.copies(y, b.s.typeK, width, in) // values are a view of the same copy
-		y = g.on(g.op(shape{a.ValDim, per, a.Heads, b.streams}, g.view(y, shape{a.KVLoRARank, per, a.Heads, b.streams})))
+		y = b.matrix(g.op(shape{a.ValDim, per, a.Heads, b.streams}, g.view(y, shape{a.KVLoRARank, per, a.Heads, b.streams})), a.KVLoRARank)
 		y = g.view(y, shape{a.ValDim, a.Heads, per, b.streams})
 		return g.view(g.op(g.shape(y), y), b.rows(a.Heads*a.ValDim))
 	}
@@ -69,7 +69,7 @@ func (b *builder) attendLatent(a *model.MLA, q, k id, in *attnInput) id {
 	kq := g.op(shape{in.cells, per, a.Heads, b.streams}, q)
 	kq = g.same(kq, in.mask)
 	y = g.op(shape{a.KVLoRARank, per, a.Heads, b.streams}, v, kq)
-	y = g.on(g.op(shape{a.ValDim, per, a.Heads, b.streams}, y))
+	y = b.matrix(g.op(shape{a.ValDim, per, a.Heads, b.streams}, y), a.KVLoRARank)
 	return g.op(b.rows(a.Heads*a.ValDim), g.view(y, shape{a.ValDim, a.Heads, per, b.streams}))
 }
 
@@ -77,7 +77,7 @@ func (b *builder) attendLatent(a *model.MLA, q, k id, in *attnInput) id {
 func (b *builder) expandedMLA(a *model.MLA, x, q id, in *attnInput) id {
 	g, t := &b.g, b.tokens
 	qk := a.NopeDim + a.RopeDim
-	q = b.rotateKey(b.g.same(q, b.positions()), in, qk)
+	q = b.rotateKey(b.g.same(q, b.positions(), b.frequencies()), in, qk)
 	all := b.linear(x, a.KVLoRARank+a.RopeDim, false)
 	latent := b.norm(g.view(all, b.rows(a.KVLoRARank)))
 	kv := b.linear(latent, a.Heads*(a.NopeDim+a.ValDim), false)

@@ -87,13 +87,13 @@ func (b *builder) mamba1(m *model.Mamba1, x id) id {
 	tail := g.view(b.ahead[0], shape{m.Conv - 1, d, b.seqs, 1})
 	xz := b.linear(x, 2*d, m.ProjBias)
 	cat := b.convolve(tail, xz, d, m.Conv)
-	y := g.on(g.op(b.rows(d), cat))
+	y := b.conv(g.op(b.rows(d), cat), m.Conv)
 	if m.ConvBias {
-		y = g.on(g.same(y))
+		y = b.vector(g.same(y))
 	}
 	y = g.same(y)
 	flat := g.view(y, shape{1, d, t, 1})
-	dbc := g.on(g.op(b.rows(m.DtRank+2*n), y))
+	dbc := b.matrix(g.op(b.rows(m.DtRank+2*n), y), d)
 	rank := g.view(dbc, b.rows(m.DtRank))
 	var dt id
 	if m.DtBCNorms {
@@ -101,7 +101,7 @@ func (b *builder) mamba1(m *model.Mamba1, x id) id {
 	} else {
 		dt = g.op(b.rows(m.DtRank), rank)
 	}
-	dt = g.on(g.same(g.on(g.op(b.rows(d), dt))))
+	dt = b.vector(g.same(b.matrix(g.op(b.rows(d), dt), m.DtRank)))
 	bb := g.view(dbc, shape{n, 1, t, 1})
 	cc := g.view(dbc, shape{n, 1, t, 1})
 	if m.DtBCNorms {
@@ -128,9 +128,9 @@ func (b *builder) mamba2(m *model.Mamba2, x id, between func()) id {
 	tail := g.view(b.ahead[0], shape{m.Conv - 1, conv, b.seqs, 1})
 	all := b.linear(x, d+conv+m.Heads, m.ProjBias)
 	cat := b.convolve(tail, all, conv, m.Conv)
-	y := g.on(g.op(b.rows(conv), cat))
+	y := b.conv(g.op(b.rows(conv), cat), m.Conv)
 	if m.ConvBias {
-		y = g.on(g.same(y))
+		y = b.vector(g.same(y))
 	}
 	y = g.same(y)
 	heads := shape{m.HeadDim, m.Heads, t, 1}
@@ -178,7 +178,7 @@ func (b *builder) gatedDelta(m *model.GatedDelta, x id) id {
 	mixed := b.linear(x, conv, false)
 	cat := b.convolve(tail, mixed, conv, m.Conv)
 	st := b.state(vd * m.KeyDim)
-	y := g.same(g.on(g.op(b.rows(conv), cat)))
+	y := g.same(b.conv(g.op(b.rows(conv), cat), m.Conv))
 	keys := func() id {
 		k := g.same(g.same(g.view(y, shape{m.KeyDim, m.KeyHeads, t, 1})))
 		if m.KeyHeads != m.ValueHeads && b.q.repeatKeys {
@@ -211,7 +211,7 @@ func (b *builder) deltaGates(m *model.GatedDelta, x id) (gate, beta id) {
 		gate = g.same(g.same(g.same(g.op(n, x))))
 		return gate, beta
 	}
-	ba := g.on(g.op(b.rows(2*m.ValueHeads), x))
+	ba := b.matrix(g.op(b.rows(2*m.ValueHeads), x), b.d)
 	gate = g.same(g.same(g.same(g.op(n, g.view(ba, n)))))
 	beta = g.view(ba, n)
 	if !b.s.rules.mixedInputs {
@@ -244,7 +244,7 @@ func (b *builder) kda(m *model.KDA, x id) id {
 	st := b.state(d * m.HeadDim)
 	var qkv [3]id
 	for i, cat := range cats {
-		y := g.same(g.view(g.on(g.op(b.rows(d), cat)), b.rows(d)))
+		y := g.same(g.view(b.conv(g.op(b.rows(d), cat), m.Conv), b.rows(d)))
 		qkv[i] = g.view(y, heads)
 		if i < 2 {
 			qkv[i] = g.same(g.same(qkv[i]))
@@ -271,7 +271,7 @@ func (b *builder) shortConv(m *model.ShortConv, x id) id {
 	cat := b.convolve(tail, bx, m.Dim, m.Kernel)
 	b.gatherNextUnless(b.routes)
 	c := g.view(all, b.rows(m.Dim))
-	y := g.same(g.on(g.op(b.rows(m.Dim), cat)), c)
+	y := g.same(b.conv(g.op(b.rows(m.Dim), cat), m.Kernel), c)
 	return b.linear(y, b.d, m.Bias)
 }
 

@@ -49,6 +49,11 @@ func (p *placement) expert(i int, dev int8) int8 {
 	return dev
 }
 
+// weightsOnHost reports whether matrices stay on the host beside devices.
+func (p *placement) weightsOnHost() bool {
+	return p.devices > 0 && (!p.all || p.cpuMoE > 0 || p.onHost != nil)
+}
+
 // overridden reports whether an override keeps the tensor on the host.
 func (p *placement) overridden(t *model.Tensor) bool {
 	if t.Part == model.Expert && int64(t.Layer) < p.cpuMoE && experts.MatchString(t.Name) {

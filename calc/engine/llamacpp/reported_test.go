@@ -81,6 +81,7 @@ func reportedLoad(r *observed.EngineRow) (engine.Load, engine.Hardware) {
 	f := engine.Flags{
 		"n_ctx": s.NCtx, "n_parallel": s.NSeqMax, "n_batch": s.NBatch, "n_ubatch": s.NUBatch,
 		"n_outputs_max": int64(0), "kv_unified": false, "no_mmap": true, "pipeline_parallel": true,
+		"no_op_offload": true, // an RPC device never takes operations of the host's weights over
 	}
 	switch s.FA {
 	case -1:

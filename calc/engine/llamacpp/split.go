@@ -67,7 +67,7 @@ func (s *simulator) split() {
 		if !isView {
 			if first {
 				cur, first = x.dev, false
-			} else if x.dev != cur {
+			} else if x.dev != cur || len(inputs) > 0 && s.copiesWeight(i, cur) {
 				flush()
 				cur = x.dev
 			}
@@ -91,6 +91,19 @@ func (s *simulator) split() {
 	}
 	flush()
 	s.order = order
+}
+
+// copiesWeight reports whether a node reads a weight of another backend: it
+// begins a split of its own, so that the memory of weights copied before can be
+// used again.
+func (s *simulator) copiesWeight(n int, cur int8) bool {
+	x := &s.g.nodes[n]
+	for _, src := range s.g.src[x.first : x.first+x.num] {
+		if s.g.nodes[src].weight && s.home(src) != cur {
+			return true
+		}
+	}
+	return false
 }
 
 // crossing is a tensor needed on another backend.

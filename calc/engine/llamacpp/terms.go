@@ -45,7 +45,7 @@ func (p *planner) plan() error {
 	weights, perLayer := s.weigh(p.m, stored, align)
 	p.weightTerms(weights)
 	p.cacheTerms()
-	p.computeTerms(s.computeBuffers(p.m, align))
+	p.computeTerms(s.computeBuffers(p.m, stored, align))
 	p.outputTerm()
 	p.runtimeTerms()
 	p.hw.Correct(p.e.name, &p.load, p.u.Terms)
@@ -163,13 +163,9 @@ func (p *planner) computeTerms(buffers []int64) {
 		if !q.known {
 			w, conf = unknownSpread, engine.Estimated
 		}
-		high := n + n*w.above/100
-		if d != s.placed.devices {
-			high += p.stagedExperts()
-		}
 		p.term(d, engine.Term{
 			Name: "Compute buffer", Category: engine.Workspace, Bytes: engine.Bytes(n),
-			Low: engine.Bytes(n - n*w.below/100), High: engine.Bytes(high),
+			Low: engine.Bytes(n - n*w.below/100), High: engine.Bytes(n + n*w.above/100),
 			Formula: "peak of the graph allocator over a prompt batch of n_ubatch tokens with the whole cache and n_outputs_max logits rows",
 			Inputs: []engine.Input{
 				{Name: "n_ubatch", Value: s.nUBatch, From: "argument"}, {Name: "n_ctx_seq", Value: s.nCtxSeq, From: "argument"},
@@ -185,23 +181,6 @@ func flag(b bool) int64 {
 		return 1
 	}
 	return 0
-}
-
-// stagedExperts bounds what a device's buffer grows by when a large batch is
-// multiplied there with experts that stay on the host: one such tensor at a
-// time is copied over.
-func (p *planner) stagedExperts() int64 {
-	if !p.s.opOffload || p.s.nUBatch < 32 || p.s.placed.cpuMoE == 0 && p.s.placed.onHost == nil {
-		return 0
-	}
-	most := int64(0)
-	for i := range p.m.Tensors {
-		t := &p.m.Tensors[i]
-		if t.Part == model.Expert && p.s.placed.overridden(t) {
-			most = max(most, p.stored[i].Bytes)
-		}
-	}
-	return most
 }
 
 // outputTerm appends the logits that the host reads, one row for each
