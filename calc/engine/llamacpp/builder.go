@@ -52,7 +52,6 @@ func newBuilder(m *model.Model, s *settings, stored []quant.Stored, layers []int
 	b.tokens = pad(min(s.nCtx, s.nUBatch), b.seqs)
 	b.outputs = min(s.nCtx, s.nUBatch, s.nOutputs)
 	b.g.host, b.g.dev = s.placed.host, s.placed.host
-	b.g.offload = s.opOffload && s.placed.weightsOnHost()
 	nodes := nodesOf(m, layers)
 	b.g.nodes = make([]node, 0, nodes)
 	b.g.src = make([]id, 0, nodes+nodes/3)

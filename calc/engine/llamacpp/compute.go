@@ -5,12 +5,22 @@ import (
 	"hwledger/calc/quant"
 )
 
-// computeBuffers returns the compute buffer of every backend.
-func (s *settings) computeBuffers(m *model.Model, stored []quant.Stored, align []int64) []int64 {
+// computeBuffers returns the compute buffer of every backend: what is expected,
+// and what it is where no device takes operations over from the host, which
+// backends do for those that they have kernels for.
+func (s *settings) computeBuffers(m *model.Model, stored []quant.Stored, align []int64) (expected, apart []int64) {
 	layers := s.representative(m)
-	b := newBuilder(m, s, stored, layers)
-	b.build(layers)
-	return simulate(&b.g, align, s.copies())
+	buffers := func(offload bool) []int64 {
+		b := newBuilder(m, s, stored, layers)
+		b.g.offload = offload
+		b.build(layers)
+		return simulate(&b.g, align, s.copies())
+	}
+	apart = buffers(false)
+	if s.opOffload && s.placed.weightsOnHost() {
+		return buffers(true), apart
+	}
+	return apart, apart
 }
 
 // copies is how many copies of every input pipeline parallelism keeps: with

@@ -45,7 +45,8 @@ func (p *planner) plan() error {
 	weights, perLayer := s.weigh(p.m, stored, align)
 	p.weightTerms(weights)
 	p.cacheTerms()
-	p.computeTerms(s.computeBuffers(p.m, stored, align))
+	expected, apart := s.computeBuffers(p.m, stored, align)
+	p.computeTerms(expected, apart)
 	p.outputTerm()
 	p.runtimeTerms()
 	p.hw.Correct(p.e.name, &p.load, p.u.Terms)
@@ -152,7 +153,7 @@ var (
 	deviceSpread  = spread{10, 30}
 )
 
-func (p *planner) computeTerms(buffers []int64) {
+func (p *planner) computeTerms(buffers, apart []int64) {
 	s := p.s
 	q := quirksOf(p.m.Arch)
 	for d, n := range buffers {
@@ -163,9 +164,10 @@ func (p *planner) computeTerms(buffers []int64) {
 		if !q.known {
 			w, conf = unknownSpread, engine.Estimated
 		}
+		low, high := min(n, apart[d]), max(n, apart[d])
 		p.term(d, engine.Term{
 			Name: "Compute buffer", Category: engine.Workspace, Bytes: engine.Bytes(n),
-			Low: engine.Bytes(n - n*w.below/100), High: engine.Bytes(n + n*w.above/100),
+			Low: engine.Bytes(low - low*w.below/100), High: engine.Bytes(high + high*w.above/100),
 			Formula: "peak of the graph allocator over a prompt batch of n_ubatch tokens with the whole cache and n_outputs_max logits rows",
 			Inputs: []engine.Input{
 				{Name: "n_ubatch", Value: s.nUBatch, From: "argument"}, {Name: "n_ctx_seq", Value: s.nCtxSeq, From: "argument"},
