@@ -98,7 +98,7 @@ func keyOf(name string) key {
 	if i := strings.LastIndexByte(strings.TrimRight(s, "/"), '/'); i >= 0 {
 		s = s[i+1:]
 	}
-	s = strings.ReplaceAll(s, ".", "")
+	s = foldDots(s)
 	var base []string
 	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("-_ /,", r) }) {
 		k.words[w] = true
@@ -114,6 +114,21 @@ func keyOf(name string) key {
 	}
 	k.base = strings.Join(base, "-")
 	return k
+}
+
+// foldDots drops the dots of version numbers ("3.1" is 31) and parts words at
+// the others: "quantized.w8a8" is two words.
+func foldDots(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		switch {
+		case r != '.':
+			b.WriteRune(r)
+		case i+1 < len(s) && (s[i+1] < '0' || s[i+1] > '9'):
+			b.WriteByte('-')
+		}
+	}
+	return b.String()
 }
 
 // isNumberBeforeSize reports a bare version number: "Qwen 3 6" is Qwen36.
