@@ -100,12 +100,15 @@ func newVisit(s *ggufScheme, m *model.Model) *visit {
 		}
 		v.head = v.head || t.Name == "output.weight" && t.Group == model.Text
 	}
-	slices.SortStableFunc(v.order, func(a, b int) int {
+	slices.SortFunc(v.order, func(a, b int) int {
 		x, y := &m.Tensors[a], &m.Tensors[b]
 		if x.Layer != y.Layer {
 			return x.Layer - y.Layer
 		}
-		return strings.Compare(x.Name, y.Name)
+		if c := strings.Compare(x.Name, y.Name); c != 0 {
+			return c
+		}
+		return a - b // equal ones stay in order
 	})
 	return v
 }

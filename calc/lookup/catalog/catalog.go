@@ -121,8 +121,24 @@ func deflate(dst *bytes.Buffer, src []byte) {
 	w.Close()
 }
 
-func inflate(src []byte) ([]byte, error) {
-	return io.ReadAll(flate.NewReader(bytes.NewReader(src)))
+// inflater keeps what it needs for one block for the next: a window of 32 KiB
+// and the room of the longest text.
+type inflater struct {
+	from io.ReadCloser
+	text bytes.Buffer
+}
+
+func (f *inflater) inflate(src []byte) ([]byte, error) {
+	if r, ok := f.from.(flate.Resetter); ok {
+		if err := r.Reset(bytes.NewReader(src), nil); err != nil {
+			return nil, err
+		}
+	} else {
+		f.from = flate.NewReader(bytes.NewReader(src))
+	}
+	f.text.Reset()
+	_, err := f.text.ReadFrom(f.from)
+	return bytes.Clone(f.text.Bytes()), err
 }
 
 // configKey precedes an entry's configuration, its last field. Texts cannot
@@ -168,7 +184,7 @@ func readIndex(b []byte) (*index, error) {
 		b = b[n:]
 		return part
 	}
-	names, err := inflate(cut(head))
+	names, err := new(inflater).inflate(cut(head))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", errDamaged, err)
 	}
@@ -206,7 +222,7 @@ func Find(id string) (*Entry, bool, error) {
 	if i == len(x.lower) || x.lower[i] != low {
 		return nil, false, nil
 	}
-	entries, err := x.block(i / BlockSize)
+	entries, err := x.block(new(inflater), i/BlockSize)
 	if err != nil || i%BlockSize >= len(entries) {
 		return nil, false, errors.Join(errDamaged, err)
 	}
@@ -214,8 +230,8 @@ func Find(id string) (*Entry, bool, error) {
 	return e, err == nil, err
 }
 
-func (x *index) block(n int) ([][]byte, error) {
-	b, err := inflate(x.blocks[n])
+func (x *index) block(f *inflater, n int) ([][]byte, error) {
+	b, err := f.inflate(x.blocks[n])
 	if err != nil {
 		return nil, err
 	}
@@ -228,8 +244,9 @@ func All(yield func(*Entry) bool) error {
 	if err != nil {
 		return err
 	}
+	var f inflater
 	for n := range x.blocks {
-		lines, err := x.block(n)
+		lines, err := x.block(&f, n)
 		if err != nil {
 			return fmt.Errorf("%w: %v", errDamaged, err)
 		}

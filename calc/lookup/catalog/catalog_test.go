@@ -123,7 +123,7 @@ func TestDamaged(t *testing.T) {
 		b := bytes.Clone(packed[:len(packed)*n/200])
 		if x, err := readIndex(b); err == nil {
 			for i := range x.blocks {
-				x.block(i)
+				x.block(new(inflater), i)
 			}
 		}
 	}
@@ -140,7 +140,7 @@ func BenchmarkCold(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := x.block(len(x.blocks) / 2); err != nil {
+		if _, err := x.block(new(inflater), len(x.blocks)/2); err != nil {
 			b.Fatal(err)
 		}
 	}
