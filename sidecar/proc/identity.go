@@ -22,7 +22,12 @@ type Identity struct {
 // not ended. Unknown is no.
 func (i Identity) Same() bool {
 	now, err := Identify(i.PID)
-	return err == nil && i.Start != 0 && now.Start == i.Start && now.Boot == i.Boot
+	return err == nil && now.is(i)
+}
+
+// is reports whether both are one process.
+func (i Identity) is(other Identity) bool {
+	return i.Start != 0 && i.PID == other.PID && i.Start == other.Start && i.Boot == other.Boot
 }
 
 // ours returns the process as it is now. It fails unless it is the one that has
@@ -32,7 +37,7 @@ func (i Identity) ours(mark string) (Identity, error) {
 	switch {
 	case err != nil:
 		return now, err
-	case now.Start != i.Start || i.Start == 0 || now.Boot != i.Boot:
+	case !now.is(i):
 		return now, errors.New("the number is another process's now")
 	case (i.Exe == "" || now.Exe != i.Exe) && !Marked(i.PID, mark):
 		return now, errors.New("the process runs another program")
