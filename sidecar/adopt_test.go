@@ -1,5 +1,3 @@
-//go:build unix
-
 package sidecar_test
 
 import (
@@ -10,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -82,7 +79,7 @@ func TestOrphanedGrandchildren(t *testing.T) {
 	mark := "HWLEDGER_SIDECAR=" + id
 	eventually(t, "the grandchildren", func() bool { return len(proc.AllMarked(mark)) == 3 })
 	kill(t, cmd)
-	eventually(t, "the end of the child", func() bool { return len(proc.AllMarked(mark)) == 2 })
+	eventually(t, "the end of the child", func() bool { return len(proc.AllMarked(mark)) == outliveOwner })
 	m := manager(t, func(o *sidecar.Options) { o.Dir = dir })
 	m.List()
 	if left := proc.AllMarked(mark); len(left) != 0 {
@@ -156,7 +153,7 @@ func TestAdoptedEnds(t *testing.T) {
 func TestStrangersPID(t *testing.T) {
 	stranger := exec.Command(os.Args[0])
 	stranger.Env = append(os.Environ(), modeEnv+"=hang")
-	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a group that could be signalled
+	stranger.SysProcAttr = apart() // a group that could be signalled
 	if err := stranger.Start(); err != nil {
 		t.Fatal(err)
 	}

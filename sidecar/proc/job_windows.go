@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -66,11 +67,12 @@ func newJob(h windows.Handle, pid int, bound bool) (windows.Handle, error) {
 		return 0, err
 	}
 	job, err := windows.CreateJobObject(nil, name)
-	if err != nil { // also when there is one: that is another's
-		if job != 0 {
-			windows.CloseHandle(job)
-		}
+	if err != nil {
 		return 0, err
+	}
+	if pids, known := inJob(job); !known || len(pids) > 0 { // no other has had the name
+		windows.CloseHandle(job)
+		return 0, errors.New("another program has a job of its name")
 	}
 	if bound {
 		limits := windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{LimitFlags: windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE}}

@@ -74,7 +74,26 @@ func (e Exit) String() string {
 	if e.Signal != "" {
 		return "ended by signal: " + e.Signal
 	}
+	if why, ok := statuses[uint32(e.Code)]; ok {
+		return fmt.Sprintf("exit code 0x%X: %s", e.Code, why)
+	}
+	if e.Code > 0xFFFF {
+		return fmt.Sprintf("exit code 0x%X", e.Code)
+	}
 	return fmt.Sprintf("exit code %d", e.Code)
+}
+
+// statuses are exit codes that Windows gives a program that it ends: NTSTATUS
+// values, of [MS-ERREF] 2.3.1.
+var statuses = map[uint32]string{
+	0xC0000005: "it used memory that it does not have",
+	0xC0000017: "there was not enough memory",
+	0xC000001D: "the processor does not have an instruction that it uses",
+	0xC00000FD: "its stack is full",
+	0xC0000135: "a DLL that it needs is missing",
+	0xC0000139: "a DLL that it needs is of another version",
+	0xC0000142: "a DLL that it needs does not start",
+	0xC0000409: "it found its own memory damaged, or gave up",
 }
 
 // Starter starts processes from one thread that lives as long as it does. On
