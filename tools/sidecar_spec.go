@@ -21,7 +21,7 @@ import (
 // involved; that they are refused keeps it so when somebody copies a command.
 const shellWords = "|&;<>()$`\\\"'*?[]{}!#~\n\r\t\x00"
 
-// pathWords are those of them that a path may not have. On Windows a backslash
+// pathWords are those of shellWords that a path may not have. On Windows a backslash
 // is between folders, and short names have a tilde; its shells read neither.
 var pathWords = func() string {
 	if filepath.Separator == '\\' {
