@@ -116,12 +116,16 @@ func TestAdoption(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	last := manager(t, func(o *sidecar.Options) { o.Dir = dir })
+	rec := &recorder{}
+	last := manager(t, func(o *sidecar.Options) { o.Dir, o.Recorder = dir, rec })
 	if st := settle(t, last, id); st.State != sidecar.Ready {
 		t.Fatalf("%+v", st)
 	}
 	if st, err := last.Stop(t.Context(), id); err != nil || st.State != sidecar.Stopped {
 		t.Errorf("%v: %s", err, st.State)
+	}
+	if exit := rec.last(t, "exit"); exit["how"] != "ended" {
+		t.Errorf("%v", exit)
 	}
 	gone(t, st)
 }

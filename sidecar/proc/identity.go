@@ -66,9 +66,12 @@ func Adopt(i Identity, mark string) (*Adopted, error) {
 	return a, nil
 }
 
+// watchEvery is how often it is looked whether an adopted process is there.
+const watchEvery = 200 * time.Millisecond
+
 // watch closes done when the process is gone. Only a parent is told of an end.
 func (a *Adopted) watch() {
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for a.Identity.Same() {
 		select {
@@ -89,5 +92,12 @@ func (a *Adopted) Leave() { close(a.quit) }
 // Stop ends the process and its group: asked first, killed after grace. It
 // reports whether nothing is left.
 func (a *Adopted) Stop(grace time.Duration) bool {
-	return EndGroup(a.Identity, a.mark, grace)
+	if !EndGroup(a.Identity, a.mark, grace) {
+		return false
+	}
+	select { // so that whoever asks next is told of the end
+	case <-a.done:
+	case <-time.After(5 * watchEvery): // it has become another program, which is left alone
+	}
+	return true
 }
