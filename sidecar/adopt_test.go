@@ -72,14 +72,26 @@ func TestOrphanEnds(t *testing.T) {
 	}
 }
 
+// programs is how many processes with the mark run this program: those of
+// Windows have a console beside them.
+func programs(mark string) (n int) {
+	self, err := proc.Identify(os.Getpid())
+	for _, pid := range proc.AllMarked(mark) {
+		if i, e := proc.Identify(pid); err == nil && e == nil && i.Exe == self.Exe {
+			n++
+		}
+	}
+	return n
+}
+
 // What a session sidecar's processes left behind is ended by the next run.
 func TestOrphanedGrandchildren(t *testing.T) {
 	dir := t.TempDir()
 	cmd, id, _ := supervised(t, dir, "grandchildren", sidecar.Session)
 	mark := "HWLEDGER_SIDECAR=" + id
-	eventually(t, "the grandchildren", func() bool { return len(proc.AllMarked(mark)) == 3 })
+	eventually(t, "the grandchildren", func() bool { return programs(mark) == 3 })
 	kill(t, cmd)
-	eventually(t, "the end of the child", func() bool { return len(proc.AllMarked(mark)) == outliveOwner })
+	eventually(t, "the end of the child", func() bool { return programs(mark) == outliveOwner })
 	m := manager(t, func(o *sidecar.Options) { o.Dir = dir })
 	m.List()
 	if left := proc.AllMarked(mark); len(left) != 0 {
