@@ -121,8 +121,8 @@ func (c *child) listen() ([]string, error) {
 		return args, nil
 	}
 	// Other clients reach a session's socket through a port of our own, which
-	// nobody can take from it; a detached one has to have a port itself. Python
-	// serves none on Windows.
+	// nobody can take from it; a detached one has to have a port itself. On
+	// Windows Python serves none, and a file is not its owner's by its mode.
 	if path := c.s.path(socketFile); e.SocketFlag != "" && len(path) <= maxSocket && c.s.spec.Lifetime == Session && runtime.GOOS != "windows" {
 		c.socket = path
 		return e.onSocket(args, path), nil
