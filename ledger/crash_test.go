@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bufio"
 	"context"
+	crand "crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -35,11 +36,12 @@ func appendForever(dir string) int {
 		return 1
 	}
 	failed := make(chan error)
+	run := crand.Text() // Windows gives the number of a process that ended to the next
 	for c := range 4 {
 		go func() {
 			for i := 0; ; i++ {
 				e := note(fmt.Sprint("caller ", c), fmt.Sprint(i))
-				e.Key = fmt.Sprintf("%d-%d-%d", os.Getpid(), c, i)
+				e.Key = fmt.Sprintf("%s-%d-%d", run, c, i)
 				r, err := l.Append(context.Background(), e)
 				if err == nil {
 					_, err = os.Stdout.WriteString(fmt.Sprintln(r.Seq, r.Leaf)) // one write, whole or not at all

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"hwledger/internal/rename"
 )
 
 // replace writes a file in the place of what is there, whole or not at all.
@@ -26,7 +28,7 @@ func replace(path string, body []byte, mode os.FileMode) error {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = rename.Over(f.Name(), path)
 	}
 	if err == nil {
 		err = syncDir(filepath.Dir(path))

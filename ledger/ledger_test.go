@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -268,13 +269,17 @@ func cursorOf(t *testing.T, l *ledger.Ledger) string {
 }
 
 func TestHome(t *testing.T) {
+	drive, local := "", "/h/.local/share/hwledger/ledger"
+	if runtime.GOOS == "windows" {
+		drive, local = "C:", "C:/local/hwledger/ledger"
+	}
 	for name, c := range map[string]struct {
 		env  map[string]string
 		want string
 	}{
-		"HWLEDGER_HOME": {map[string]string{"HWLEDGER_HOME": "/srv/x", "XDG_DATA_HOME": "/data"}, "/srv/x/ledger"},
-		"XDG":           {map[string]string{"XDG_DATA_HOME": "/data", "HOME": "/h"}, "/data/hwledger/ledger"},
-		"relative XDG":  {map[string]string{"XDG_DATA_HOME": "data", "HOME": "/h"}, "/h/.local/share/hwledger/ledger"},
+		"HWLEDGER_HOME": {map[string]string{"HWLEDGER_HOME": "/srv/x", "XDG_DATA_HOME": drive + "/data"}, "/srv/x/ledger"},
+		"XDG":           {map[string]string{"XDG_DATA_HOME": drive + "/data", "HOME": "/h"}, drive + "/data/hwledger/ledger"},
+		"relative XDG":  {map[string]string{"XDG_DATA_HOME": "data", "HOME": "/h", "LocalAppData": drive + "/local"}, local},
 	} {
 		got, err := ledger.Home(func(k string) string { return c.env[k] })
 		if err != nil || filepath.ToSlash(got) != c.want {

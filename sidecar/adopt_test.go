@@ -1,5 +1,3 @@
-//go:build unix
-
 package sidecar_test
 
 import (
@@ -10,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -75,17 +72,26 @@ func TestOrphanEnds(t *testing.T) {
 	}
 }
 
+// programs is how many processes with the mark run this program: those of
+// Windows have a console beside them.
+func programs(mark string) (n int) {
+	self, err := proc.Identify(os.Getpid())
+	for _, pid := range proc.AllMarked(mark) {
+		if i, e := proc.Identify(pid); err == nil && e == nil && i.Exe == self.Exe {
+			n++
+		}
+	}
+	return n
+}
+
 // What a session sidecar's processes left behind is ended by the next run.
 func TestOrphanedGrandchildren(t *testing.T) {
 	dir := t.TempDir()
-	cmd, id, pid := supervised(t, dir, "grandchildren", sidecar.Session)
+	cmd, id, _ := supervised(t, dir, "grandchildren", sidecar.Session)
 	mark := "HWLEDGER_SIDECAR=" + id
-	eventually(t, "the grandchildren", func() bool { return len(proc.AllMarked(mark)) == 3 })
+	eventually(t, "the grandchildren", func() bool { return programs(mark) == 3 })
 	kill(t, cmd)
-	eventually(t, "the end of the child", func() bool { _, err := proc.Identify(pid); return err != nil })
-	if left := proc.AllMarked(mark); len(left) != 2 {
-		t.Fatalf("%v are left, want the two grandchildren", left)
-	}
+	eventually(t, "the end of the child", func() bool { return programs(mark) == outliveOwner })
 	m := manager(t, func(o *sidecar.Options) { o.Dir = dir })
 	m.List()
 	if left := proc.AllMarked(mark); len(left) != 0 {
@@ -122,12 +128,16 @@ func TestAdoption(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	last := manager(t, func(o *sidecar.Options) { o.Dir = dir })
+	rec := &recorder{}
+	last := manager(t, func(o *sidecar.Options) { o.Dir, o.Recorder = dir, rec })
 	if st := settle(t, last, id); st.State != sidecar.Ready {
 		t.Fatalf("%+v", st)
 	}
 	if st, err := last.Stop(t.Context(), id); err != nil || st.State != sidecar.Stopped {
 		t.Errorf("%v: %s", err, st.State)
+	}
+	if exit := rec.last(t, "exit"); exit["how"] != "ended" {
+		t.Errorf("%v", exit)
 	}
 	gone(t, st)
 }
@@ -159,7 +169,7 @@ func TestAdoptedEnds(t *testing.T) {
 func TestStrangersPID(t *testing.T) {
 	stranger := exec.Command(os.Args[0])
 	stranger.Env = append(os.Environ(), modeEnv+"=hang")
-	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a group that could be signalled
+	stranger.SysProcAttr = apart() // a group that could be signalled
 	if err := stranger.Start(); err != nil {
 		t.Fatal(err)
 	}

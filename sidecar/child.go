@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -120,8 +121,9 @@ func (c *child) listen() ([]string, error) {
 		return args, nil
 	}
 	// Other clients reach a session's socket through a port of our own, which
-	// nobody can take from it; a detached one has to have a port itself.
-	if path := c.s.path(socketFile); e.SocketFlag != "" && len(path) <= maxSocket && c.s.spec.Lifetime == Session {
+	// nobody can take from it; a detached one has to have a port itself. On
+	// Windows Python serves none, and a file is not its owner's by its mode.
+	if path := c.s.path(socketFile); e.SocketFlag != "" && len(path) <= maxSocket && c.s.spec.Lifetime == Session && runtime.GOOS != "windows" {
 		c.socket = path
 		return e.onSocket(args, path), nil
 	}
@@ -328,7 +330,10 @@ func (s *sidecar) pages() (anonymous, files int64) {
 // which devices it may see, and where it keeps models. Nothing else is passed,
 // such as the secrets of this program's own environment.
 var inherited = []string{
-	"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "LOCALAPPDATA", "APPDATA", "USERPROFILE",
+	"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP",
+	// Windows: without SYSTEMROOT no program opens a socket.
+	"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERNAME", "USERPROFILE", "LOCALAPPDATA", "APPDATA", "PROGRAMDATA", "PROGRAMFILES",
+	"NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE",
 	"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "ROCM_PATH",
 	"CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES", "ONEAPI_DEVICE_SELECTOR",
 	"HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "XDG_CACHE_HOME", "SSL_CERT_FILE", "HTTPS_PROXY", "NO_PROXY",

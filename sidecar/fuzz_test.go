@@ -2,6 +2,8 @@ package sidecar
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -45,12 +47,17 @@ func TestEnvironment(t *testing.T) {
 		}
 		return ""
 	}
+	for _, name := range []string{"SystemRoot", "PATHEXT", "ComSpec", "ProgramData"} { // programs fail without, on Windows
+		if got := get(strings.ToUpper(name)); got != os.Getenv(name) {
+			t.Errorf("%s is %q, want %q", name, got, os.Getenv(name))
+		}
+	}
 	for name, want := range map[string]string{"AWS_SECRET_ACCESS_KEY": "", "LD_PRELOAD": "", "HF_TOKEN": "token", "KEY": "secret", "A": "spec", "HWLEDGER_SIDECAR": "0", "HF_HUB_OFFLINE": ""} {
 		if got := get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	s.spec.Model = "/models/x"
+	s.spec.Model = filepath.Join(t.TempDir(), "x")
 	if get("HF_HUB_OFFLINE") != "1" || get("HF_TOKEN") != "" {
 		t.Error("a token goes to an engine that fetches nothing")
 	}

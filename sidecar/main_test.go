@@ -1,5 +1,3 @@
-//go:build unix
-
 package sidecar_test
 
 import (
@@ -66,11 +64,11 @@ func fake(mode string) int {
 		fmt.Println("start: couldn't bind HTTP server socket, hostname: 127.0.0.1")
 		return 1
 	case "hang":
-		select {}
+		stay()
 	case "late":
 		await(os.Getenv("GATE"))
 	case "stubborn":
-		signal.Ignore(syscall.SIGTERM)
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
 	case "grandchildren":
 		again("hang", false)
 		again("hang", true)
@@ -81,7 +79,7 @@ func fake(mode string) int {
 		os.Stderr.Close()
 	case "stranger": // another process, of another group, answers on its port
 		again("serve", true)
-		select {}
+		stay()
 	case "keyless":
 		os.Unsetenv("FAKE_KEY")
 	case "other-key":
@@ -92,13 +90,20 @@ func fake(mode string) int {
 	case "old-helper":
 		_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // what it is asked does not matter
 		fmt.Println(`{"jsonrpc":"2.0","id":0,"result":{"protocol_version":"0","name":"old"}}`)
-		select {}
+		stay()
 	case "mute-helper":
-		select {}
+		stay()
 	case "supervisor":
 		return supervisor()
 	}
 	return serveFake()
+}
+
+// stay waits to be killed.
+func stay() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 // await returns when the file exists.
@@ -116,7 +121,9 @@ func again(mode string, session bool) {
 	cmd := exec.Command(os.Args[0], os.Args[1:]...)
 	cmd.Env = append(os.Environ(), modeEnv+"="+mode)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: session}
+	if session {
+		cmd.SysProcAttr = apart()
+	}
 	if err := cmd.Start(); err != nil {
 		panic(err)
 	}
@@ -160,12 +167,13 @@ func serveFake() int {
 	guarded("/v1/models", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"data":[{"id":"fake"}]}`) })
 	guarded("/v1/completions", complete)
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM)
-	if os.Getenv(modeEnv) == "stubborn" {
-		signal.Ignore(syscall.SIGTERM)
-	}
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() { _ = http.Serve(l, mux) }()
-	<-signals
+	for range signals {
+		if os.Getenv(modeEnv) != "stubborn" {
+			break
+		}
+	}
 	return 0
 }
 
@@ -250,7 +258,8 @@ func supervisor() int {
 		return 1
 	}
 	fmt.Println("ready", st.ID, st.PID)
-	select {}
+	stay()
+	return 0
 }
 
 // fakeEngines are the engines of the tests: with a port, with a socket, and a

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -104,12 +105,21 @@ func (p *Programs) path(e *Engine) (string, error) {
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
 			if path, err = filepath.Abs(path); err == nil {
-				return path, nil
+				return path, noShell(e, path)
 			}
 		}
 	}
 	return "", model.Errorf(model.EngineNotInstalled, "engine", "%s is not installed: there is no %s", e.Name, strings.Join(names, ", ")).
 		WithHint("install it, or name its file to the server with --engine-path %s=FILE", e.Name)
+}
+
+// noShell refuses a batch file: Windows hands its arguments to a shell.
+func noShell(e *Engine, path string) error {
+	if ext := strings.ToLower(filepath.Ext(path)); runtime.GOOS == "windows" && (ext == ".bat" || ext == ".cmd") {
+		return model.Errorf(model.EngineNotInstalled, "engine", "%s is a batch file, whose arguments a shell reads", path).
+			WithHint("name the program that it starts to the server with --engine-path %s=FILE", e.Name)
+	}
+	return nil
 }
 
 // hashFile returns the hash of a program's file, and whether it is a script.

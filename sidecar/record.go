@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"hwledger/internal/rename"
 	"hwledger/sidecar/proc"
 )
 
@@ -56,7 +57,7 @@ func (s *sidecar) save(port int, loaded bool, who proc.Identity) error {
 	if err := os.WriteFile(part, b, 0o600); err != nil {
 		return fmt.Errorf("keeping the record of a sidecar: %w", err)
 	}
-	if err := os.Rename(part, s.path(recordFile)); err != nil {
+	if err := rename.Over(part, s.path(recordFile)); err != nil {
 		return fmt.Errorf("keeping the record of a sidecar: %w", err)
 	}
 	return nil

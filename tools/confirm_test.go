@@ -2,7 +2,6 @@ package tools
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -52,13 +51,8 @@ func askModern(t *testing.T, srv *server.MCPServer, args, more map[string]any) a
 // fakeServer is a program that has a version and options, and does not run.
 func fakeServer(t *testing.T, dir string) string {
 	t.Helper()
-	path := filepath.Join(dir, "llama-server")
 	options := "-m --host --port --fit -c -np --no-kv-unified -b -ub -fa -ctk -ctv -ngl -sm -ts -mg --cache-ram --no-webui"
-	script := "#!/bin/sh\ncase $1 in --version) echo 'version: 0.7.0';; --help) for o in " + options + "; do echo \"$o X  text\"; done;; *) exit 1;; esac\n"
-	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return printer(t, filepath.Join(dir, "llama-server"), optionLines(strings.Fields(options)...)...)
 }
 
 // A client that can ask a person has to: what the model says in their place

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -181,6 +182,9 @@ func TestComposeApple(t *testing.T) {
 // TestComposeLocalModel mounts a directory whose name a shell, YAML and
 // compose would each read otherwise.
 func TestComposeLocalModel(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("its disks take no such name, and engine.LocalPath no drive")
+	}
 	dir := filepath.Join(t.TempDir(), `a $HOME: "b'#`)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -206,6 +210,9 @@ func TestComposeLocalModel(t *testing.T) {
 // TestShellLine lets a real shell read the line: the program gets the words of
 // argv, and the environment.
 func TestShellLine(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no such shell")
+	}
 	bin := t.TempDir()
 	stub := "#!/bin/sh\nfor w in \"$0\" \"$@\"; do printf '%s\\000' \"${w##*/bin/}\"; done\nprintf '%s' \"$VLLM_NO_USAGE_STATS\"\n"
 	if err := os.MkdirAll(filepath.Join(bin, "bin"), 0o700); err != nil {
@@ -270,7 +277,7 @@ func TestLaunchRef(t *testing.T) {
 		{"ollama:q:8b", "llama.cpp", blob, "/o/sha256-1"},
 		{"", "vllm", mlx, "MODEL"},
 	} {
-		if got := launchRef(c.given, c.engine, c.found); got != c.want {
+		if got := filepath.ToSlash(launchRef(c.given, c.engine, c.found)); got != c.want {
 			t.Errorf("%s loads %q as %q, want %q", c.engine, c.given, got, c.want)
 		}
 	}

@@ -32,15 +32,7 @@ func allOptions(t testing.TB, opts Options, dir string) map[string][]string {
 			for _, own := range e.Args {
 				out[e.Name] = append(out[e.Name], own[0])
 			}
-			text := "#!/bin/sh\necho 'version: 1.0.0'\n"
-			for _, o := range append(append(slices.Clone(out[e.Name]), e.Refused...), e.KeyOption) {
-				text += "echo \"" + o + " X  text\"\n"
-			}
-			path := filepath.Join(dir, "program-"+e.Name)
-			if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			opts.Sidecars.Programs.Paths[e.Name] = path
+			opts.Sidecars.Programs.Paths[e.Name] = printer(t, filepath.Join(dir, "program-"+e.Name), optionLines(append(append(slices.Clone(out[e.Name]), e.Refused...), e.KeyOption)...)...)
 		}
 	}
 	return out
@@ -93,7 +85,7 @@ func FuzzEngines(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if p.spec.Program != filepath.Join(dir, "program-"+p.spec.Engine) {
+		if strings.TrimSuffix(p.spec.Program, ".exe") != filepath.Join(dir, "program-"+p.spec.Engine) {
 			t.Errorf("it would start %s", p.spec.Program)
 		}
 		for v, is := range p.spec.Env {
@@ -116,7 +108,7 @@ func FuzzEngines(f *testing.F) {
 			case a.KeyOption != "" && (w == a.KeyOption && i == len(p.spec.Args)-2 || before == a.KeyOption): // the place of the key
 			case strings.HasPrefix(w, "-") && !slices.Contains(known[p.spec.Engine], option):
 				t.Errorf("the option %q in %q", w, p.spec.Args)
-			case strings.ContainsAny(w, shellWords):
+			case strings.ContainsAny(w, pathWords):
 				t.Errorf("a shell's character in %q", w)
 			case strings.Contains(w, "/") && w != folder && !(w == root && p.spec.Engine == "omlx"):
 				t.Errorf("the path %q after %q", w, before)

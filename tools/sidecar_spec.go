@@ -21,6 +21,15 @@ import (
 // involved; that they are refused keeps it so when somebody copies a command.
 const shellWords = "|&;<>()$`\\\"'*?[]{}!#~\n\r\t\x00"
 
+// pathWords are those of shellWords that a path may not have. On Windows a backslash
+// is between folders, and short names have a tilde; its shells read neither.
+var pathWords = func() string {
+	if filepath.Separator == '\\' {
+		return strings.NewReplacer(`\`, "", "~", "").Replace(shellWords)
+	}
+	return shellWords
+}()
+
 // words refuses texts that could be read as something else than a value.
 func (q SidecarLaunch) words() error {
 	texts := map[string]string{
@@ -33,11 +42,14 @@ func (q SidecarLaunch) words() error {
 		}
 	}
 	for _, field := range slices.Sorted(maps.Keys(texts)) {
-		s := texts[field]
-		if field != "model" && (strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || strings.Contains(s, "..") || strings.Contains(s, ":/")) {
+		s, refused := texts[field], shellWords
+		switch {
+		case field == "model":
+			refused = pathWords
+		case strings.HasPrefix(s, "/"), strings.HasPrefix(s, "."), strings.Contains(s, ".."), strings.Contains(s, ":/"), filepath.VolumeName(s) != "":
 			return model.Errorf(model.InvalidArgument, field, "%.80q is a path", s).WithHint("only model may be one")
 		}
-		if strings.ContainsAny(s, shellWords) || strings.HasPrefix(s, "-") || len(s) > 4096 {
+		if strings.ContainsAny(s, refused) || strings.HasPrefix(s, "-") || len(s) > 4096 {
 			return model.Errorf(model.InvalidArgument, field, "%.80q cannot be given to a program", s).
 				WithHint("give a plain value, without characters that mean something to a shell")
 		}
@@ -286,7 +298,7 @@ func (s *Sidecars) inside(path string) (string, error) {
 			continue // it is not there
 		}
 		if rel, err := filepath.Rel(root, real); err == nil && filepath.IsLocal(rel) {
-			if strings.ContainsAny(resolved, shellWords) {
+			if strings.ContainsAny(resolved, pathWords) {
 				return "", model.Errorf(model.InvalidArgument, "model", "the path has characters that mean something to a shell")
 			}
 			return resolved, nil

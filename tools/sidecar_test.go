@@ -201,8 +201,9 @@ func TestWouldNotFit(t *testing.T) {
 func TestLaunchRefused(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	path, outside := tinyModel(t, dir), tinyModel(t, elsewhere)
-	if err := os.Symlink(outside, filepath.Join(dir, "link.gguf")); err != nil {
-		t.Fatal(err)
+	link := filepath.Join(dir, "link.gguf")
+	if !symlink(t, outside, link) {
+		link = outside
 	}
 	s := newSurface(t, sidecars(t, dir, "/nowhere/llama-server", 1<<30))
 	for name, c := range map[string]struct {
@@ -210,7 +211,7 @@ func TestLaunchRefused(t *testing.T) {
 		code model.Code
 	}{
 		"outside the roots":   {map[string]any{"model": outside}, model.Denied},
-		"a link to there":     {map[string]any{"model": filepath.Join(dir, "link.gguf")}, model.Denied},
+		"a link to there":     {map[string]any{"model": link}, model.Denied},
 		"a way around":        {map[string]any{"model": dir + "/../" + filepath.Base(elsewhere) + "/tiny.gguf"}, model.Denied},
 		"no program":          {map[string]any{"model": path}, model.EngineNotInstalled},
 		"no helper":           {map[string]any{"model": path, "program": "llama-bridge"}, model.EngineNotInstalled},
@@ -221,6 +222,7 @@ func TestLaunchRefused(t *testing.T) {
 		"a long name":         {map[string]any{"model": path, "name": strings.Repeat("x", 65)}, model.InvalidArgument},
 		"a flag as a value":   {map[string]any{"model": path, "kv_cache_dtype": "--tools"}, model.InvalidArgument},
 		"a shell's character": {map[string]any{"model": path, "flags": map[string]any{"override_tensor": "a;b"}}, model.InvalidArgument},
+		"a drive's path":      {map[string]any{"model": path, "flags": map[string]any{"split_mode": `C:\etc`}}, model.InvalidArgument},
 		"a path as a value":   {map[string]any{"model": path, "flags": map[string]any{"split_mode": "/etc/passwd"}}, model.InvalidArgument},
 		"no engine":           {map[string]any{"model": path, "engine": "ideal"}, model.InvalidArgument},
 	} {
@@ -255,8 +257,8 @@ func TestFolder(t *testing.T) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink(link, filepath.Join(dir, "model.safetensors")); err != nil {
-			t.Fatal(err)
+		if !symlink(t, link, filepath.Join(dir, "model.safetensors")) {
+			t.Skip("links cannot be made here")
 		}
 		return dir
 	}
@@ -264,16 +266,12 @@ func TestFolder(t *testing.T) {
 	if got, err := s.folder(good); err != nil || filepath.Base(got) != "good" {
 		t.Errorf("a link inside the root: %v: %s", err, got)
 	}
-	if err := os.Symlink(good, filepath.Join(root, "again")); err != nil {
-		t.Fatal(err)
-	}
+	symlink(t, good, filepath.Join(root, "again"))
 	if got, err := s.folder(filepath.Join(root, "again")); err != nil || filepath.Base(got) != "good" {
 		t.Errorf("a link to the folder: %v: %s", err, got)
 	}
 	outside := make("outside", secret)
-	if err := os.Symlink(outside, filepath.Join(root, "hidden")); err != nil {
-		t.Fatal(err)
-	}
+	symlink(t, outside, filepath.Join(root, "hidden"))
 	for name, dir := range map[string]string{
 		"a link to a file elsewhere": outside, "the same behind a link": filepath.Join(root, "hidden"), "a link to a folder elsewhere": make("up", elsewhere),
 		"a link to a folder": make("across", good), "a broken link": make("broken", filepath.Join(root, "none")), "elsewhere": elsewhere, "up": root + "/../" + filepath.Base(elsewhere),
@@ -325,9 +323,7 @@ func TestPrepareWaits(t *testing.T) {
 func FuzzLaunch(f *testing.F) {
 	dir := f.TempDir()
 	path := tinyModel(f, dir)
-	if err := os.Symlink("/etc", filepath.Join(dir, "etc")); err != nil {
-		f.Fatal(err)
-	}
+	symlink(f, "/etc", filepath.Join(dir, "etc"))
 	opts := sidecars(f, dir, "", 1<<40)
 	e, err := opts.Sidecars.Manager.Engine("llama-server")
 	if err != nil {
@@ -337,11 +333,7 @@ func FuzzLaunch(f *testing.F) {
 	// never to be passed.
 	accepted := "-m --host --port --fit -c -np --kv-unified --no-kv-unified -b -ub -fa -ctk -ctv --swa-full -ngl --n-cpu-moe -ot -sm -ts -mg --no-kv-offload --no-op-offload " +
 		"--no-repack --load-mode --cache-ram --no-webui --offline --log-verbosity --metrics --log-colors"
-	fake := filepath.Join(dir, "llama-server")
-	script := "#!/bin/sh\necho 'version: 0.7.0'\nfor o in " + accepted + " " + strings.Join(e.Refused, " ") + "; do echo \"$o X  text\"; done\n"
-	if err := os.WriteFile(fake, []byte(script), 0o700); err != nil {
-		f.Fatal(err)
-	}
+	fake := printer(f, filepath.Join(dir, "llama-server"), optionLines(append(strings.Fields(accepted), e.Refused...)...)...)
 	opts.Sidecars.Programs.Paths["llama-server"] = fake
 	known := strings.Fields(accepted)
 	f.Add(path, "f16", "auto", "split_mode", "layer", "x", int64(100), int64(1))
@@ -364,9 +356,9 @@ func FuzzLaunch(f *testing.F) {
 			switch {
 			case strings.HasPrefix(w, "-") && !slices.Contains(known, w):
 				t.Errorf("the option %q in %q", w, p.spec.Args)
-			case strings.ContainsAny(w, shellWords):
+			case strings.ContainsAny(w, pathWords):
 				t.Errorf("a shell's character in %q", w)
-			case strings.Contains(w, "/"):
+			case strings.ContainsAny(w, `/\`):
 				if real, err := filepath.EvalSymlinks(w); err != nil || !strings.HasPrefix(real, dir) || p.spec.Args[i-1] != "-m" {
 					t.Errorf("the path %q after %q", w, p.spec.Args[i-1])
 				}

@@ -28,6 +28,9 @@ const (
 // fromPath describes the model at a path: a directory, a config.json, a
 // safetensors file or index, a GGUF file.
 func fromPath(ctx context.Context, ref string, _ Request) (*Result, error) {
+	if networkPath(ref) {
+		return nil, model.Errorf(model.Denied, "model", "%s is on another machine", Clean(ref, MaxText)).WithHint("give the share a drive letter, and name the file by it")
+	}
 	info, err := os.Stat(ref)
 	if err != nil {
 		return nil, pathError(ref, err)

@@ -3,6 +3,7 @@ package lookup
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -10,6 +11,9 @@ import (
 // ./ or ../, a file by its ending, or a name in the working directory that no
 // other form could mean.
 func isPath(ref string) bool {
+	if networkPath(ref) {
+		return true
+	}
 	if strings.HasPrefix(ref, "catalog:") || strings.Contains(ref, "://") {
 		return false
 	}
@@ -24,6 +28,13 @@ func isPath(ref string) bool {
 		}
 	}
 	return false
+}
+
+// networkPath reports whether ref names another machine, or a device, as
+// Windows reads it: \\host\share. To look at one is to send that machine the
+// user's credentials, whoever gave the reference.
+func networkPath(ref string) bool {
+	return runtime.GOOS == "windows" && len(ref) > 1 && os.IsPathSeparator(ref[0]) && os.IsPathSeparator(ref[1])
 }
 
 func exists(path string) bool {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,13 @@ func awaitAddress(t testing.TB, cmd *exec.Cmd) *listening {
 // stop asks the server to end, and wants it to end well.
 func (l *listening) stop() {
 	l.t.Helper()
+	if runtime.GOOS == "windows" { // a process without our console cannot be asked
+		if err := l.cmd.Process.Kill(); err != nil {
+			l.t.Fatal(err)
+		}
+		_ = l.cmd.Wait() // it was killed
+		return
+	}
 	if err := l.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		l.t.Fatal(err)
 	}
@@ -193,6 +201,7 @@ func TestHostileReferences(t *testing.T) {
 		"hf:../../etc/passwd", "catalog:../../etc/passwd", "ollama:../../../etc/passwd", "lmstudio:../../etc/passwd", "mlx:../../../../etc/passwd", "org/../../etc/passwd", "org/name/../../../etc/passwd.gguf",
 		"http://169.254.169.254/latest/meta-data/x.gguf", "https://localhost/x.gguf", "https://127.0.0.1/x.gguf", "https://[::1]/x.gguf", "gopher://x/x.gguf",
 		"org/name@../../x", "org/name:../../x", "org/name\u0000", "org/name\n", "\u202egnp.exe", "-rf", "$(id)", "`id`", strings.Repeat("../", 2000),
+		`\\host\share\x.gguf`, "//host/share/config.json", `\\.\PhysicalDrive0`, `\\?\C:\Windows\win.ini`, `C:\Windows\win.ini`, `C:x.gguf`, "file:///C:/Windows/win.ini", "CON", "NUL.json", "COM1",
 	} {
 		args, err := json.Marshal(map[string]any{"model": ref})
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"hwledger/internal/fault"
+	"hwledger/internal/rename"
 	"hwledger/ledger"
 	"hwledger/ledger/proof"
 	"hwledger/tools"
@@ -297,7 +298,7 @@ func writeOut(e *env, path string, write func(io.Writer) error) error {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = rename.Over(f.Name(), path)
 	}
 	return err
 }

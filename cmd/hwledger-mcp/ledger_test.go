@@ -5,8 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
+
+// noFile is what the system says of a file that is not there.
+var noFile = syscall.ENOENT.Error()
 
 func TestLedgerCommand(t *testing.T) {
 	home := map[string]string{"HWLEDGER_HOME": t.TempDir()}
@@ -30,7 +34,7 @@ func TestLedgerCommand(t *testing.T) {
 		{"checkpoint", "ledger checkpoint", 0, "hwledger.local/", ""},
 		{"checkpoint to a file", "ledger checkpoint --out " + pinned, 0, "", ""},
 		{"verify with it", "ledger verify --checkpoint " + pinned, 0, "2 pinned", ""},
-		{"verify with none", "ledger verify --checkpoint " + proof, 2, "", "no such file"},
+		{"verify with none", "ledger verify --checkpoint " + proof, 2, "", noFile},
 		{"key", "ledger key", 0, "hwledger.local/", ""},
 		{"prove", "ledger prove 1", 0, "c2sp.org/tlog-proof@v1\nindex 0\n", ""},
 		{"prove nothing", "ledger prove 9", 1, "", "there is no event 9"},
@@ -138,7 +142,7 @@ func TestCheckProof(t *testing.T) {
 		{"another key", receipts[1].Leaf, "x+00000000+AAAA", path, 2, "--key"},
 		{"no hash", "AAAA", key, path, 2, "--leaf"},
 		{"no proof", receipts[1].Leaf, key, os.DevNull, 1, "malformed_file"},
-		{"no file", receipts[1].Leaf, key, path + "-none", 2, "no such file"},
+		{"no file", receipts[1].Leaf, key, path + "-none", 2, noFile},
 	} {
 		code, stdout, stderr := try(t, "", other, false, "ledger", "check", c.file, "--leaf", c.leaf, "--key", c.key)
 		if code != c.code || !strings.Contains(stdout+stderr, c.says) {

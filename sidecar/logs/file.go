@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -31,7 +32,13 @@ type File struct {
 // Create makes an empty log file and returns the file to give to the child,
 // which the caller closes.
 func Create(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	// Emptied before it is opened to append: on Windows, a handle that may cut
+	// the file does not append, and the child would go on where it was.
+	err := os.Truncate(path, 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("emptying the log of a sidecar: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("making the log of a sidecar: %w", err)
 	}

@@ -5,16 +5,16 @@ import (
 	"syscall"
 )
 
-func attributes(detached bool) *syscall.SysProcAttr {
+func attributes(detached bool) (*syscall.SysProcAttr, error) {
 	if detached {
-		return &syscall.SysProcAttr{Setsid: true}
+		return &syscall.SysProcAttr{Setsid: true}, nil
 	}
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}, nil
 }
 
 func firstThread() bool { return syscall.Gettid() == syscall.Getpid() }
 
-func peak(s *os.ProcessState) int64 {
+func (group) peak(s *os.ProcessState) int64 {
 	if u, ok := s.SysUsage().(*syscall.Rusage); ok {
 		return u.Maxrss << 10
 	}

@@ -14,10 +14,15 @@ import (
 // then may it be signalled.
 type group int
 
-func newGroup(p *os.Process, _ bool) group { return group(p.Pid) }
+func newGroup(p *os.Process, _ bool) (group, error) { return group(p.Pid), nil }
 
-func (g group) terminate() { _ = syscall.Kill(-int(g), syscall.SIGTERM) } // it may have ended
-func (g group) kill()      { _ = syscall.Kill(-int(g), syscall.SIGKILL) } // it may have ended
+// terminate asks for the end, and reports whether that could be done.
+func (g group) terminate() bool {
+	_ = syscall.Kill(-int(g), syscall.SIGTERM) // it may have ended
+	return true
+}
+
+func (g group) kill() { _ = syscall.Kill(-int(g), syscall.SIGKILL) } // it may have ended
 
 // alive reports whether the group has a member that is not a zombie: one that
 // nobody reaps would look alive for ever.
@@ -55,6 +60,28 @@ func (g group) gone(most time.Duration) bool {
 		time.Sleep(pause) // the kernel tells nobody of the end of a grandchild
 	}
 	return true
+}
+
+// endings are the ways to end a process that is not a child, one after another.
+func endings(grace time.Duration) []ending {
+	return []ending{
+		{do: func(i Identity) { i.signal(syscall.SIGTERM) }, wait: max(grace, time.Second)},
+		{do: func(i Identity) { i.signal(syscall.SIGKILL) }, wait: unkillable, again: true},
+	}
+}
+
+// signal sends the signal to the process unless it has ended. On Linux the
+// handle is the process's and not the number's, so that nobody else can be
+// reached in between.
+func (i Identity) signal(s syscall.Signal) {
+	p, err := os.FindProcess(i.PID)
+	if err != nil {
+		return
+	}
+	defer p.Release()
+	if i.Same() {
+		_ = p.Signal(s) // it may have ended
+	}
 }
 
 func signalled(s *os.ProcessState) string {

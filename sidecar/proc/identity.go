@@ -22,7 +22,12 @@ type Identity struct {
 // not ended. Unknown is no.
 func (i Identity) Same() bool {
 	now, err := Identify(i.PID)
-	return err == nil && i.Start != 0 && now.Start == i.Start && now.Boot == i.Boot
+	return err == nil && now.is(i)
+}
+
+// is reports whether both are one process.
+func (i Identity) is(other Identity) bool {
+	return i.Start != 0 && i.PID == other.PID && i.Start == other.Start && i.Boot == other.Boot
 }
 
 // ours returns the process as it is now. It fails unless it is the one that has
@@ -32,7 +37,7 @@ func (i Identity) ours(mark string) (Identity, error) {
 	switch {
 	case err != nil:
 		return now, err
-	case now.Start != i.Start || i.Start == 0 || now.Boot != i.Boot:
+	case !now.is(i):
 		return now, errors.New("the number is another process's now")
 	case (i.Exe == "" || now.Exe != i.Exe) && !Marked(i.PID, mark):
 		return now, errors.New("the process runs another program")
@@ -61,9 +66,12 @@ func Adopt(i Identity, mark string) (*Adopted, error) {
 	return a, nil
 }
 
+// watchEvery is how often it is looked whether an adopted process is there.
+const watchEvery = 200 * time.Millisecond
+
 // watch closes done when the process is gone. Only a parent is told of an end.
 func (a *Adopted) watch() {
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for a.Identity.Same() {
 		select {
@@ -84,5 +92,12 @@ func (a *Adopted) Leave() { close(a.quit) }
 // Stop ends the process and its group: asked first, killed after grace. It
 // reports whether nothing is left.
 func (a *Adopted) Stop(grace time.Duration) bool {
-	return EndGroup(a.Identity, a.mark, grace)
+	if !EndGroup(a.Identity, a.mark, grace) {
+		return false
+	}
+	select { // so that whoever asks next is told of the end
+	case <-a.done:
+	case <-time.After(5 * watchEvery): // it has become another program, which is left alone
+	}
+	return true
 }

@@ -74,7 +74,26 @@ func (e Exit) String() string {
 	if e.Signal != "" {
 		return "ended by signal: " + e.Signal
 	}
+	if why, ok := statuses[uint32(e.Code)]; ok {
+		return fmt.Sprintf("exit code 0x%X: %s", e.Code, why)
+	}
+	if e.Code > 0xFFFF {
+		return fmt.Sprintf("exit code 0x%X", e.Code)
+	}
 	return fmt.Sprintf("exit code %d", e.Code)
+}
+
+// statuses are exit codes that Windows gives a program that it ends: NTSTATUS
+// values, of [MS-ERREF] 2.3.1.
+var statuses = map[uint32]string{
+	0xC0000005: "it used memory that it does not have",
+	0xC0000017: "there was not enough memory",
+	0xC000001D: "the processor does not have an instruction that it uses",
+	0xC00000FD: "its stack is full",
+	0xC0000135: "a DLL that it needs is missing",
+	0xC0000139: "a DLL that it needs is of another version",
+	0xC0000142: "a DLL that it needs does not start",
+	0xC0000409: "it found its own memory damaged, or gave up",
 }
 
 // Starter starts processes from one thread that lives as long as it does. On
@@ -135,10 +154,11 @@ func (s *Starter) Start(spec Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.cmd.SysProcAttr = attributes(spec.Detached)
-	started := make(chan error, 1)
-	s.jobs <- func() { started <- p.cmd.Start() }
-	err = <-started
+	if p.cmd.SysProcAttr, err = attributes(spec.Detached); err == nil {
+		started := make(chan error, 1)
+		s.jobs <- func() { started <- p.cmd.Start() }
+		err = <-started
+	}
 	for _, f := range theirs {
 		f.Close()
 	}
@@ -146,7 +166,12 @@ func (s *Starter) Start(spec Spec) (*Process, error) {
 		p.closePipes()
 		return nil, fmt.Errorf("starting %s: %w", spec.Path, err)
 	}
-	p.kin = newGroup(p.cmd.Process, spec.Detached)
+	if p.kin, err = newGroup(p.cmd.Process, spec.Detached); err != nil {
+		_ = p.cmd.Process.Kill() // it did nothing yet
+		_ = p.cmd.Wait()         // it was killed
+		p.closePipes()
+		return nil, fmt.Errorf("starting %s: %w", spec.Path, err)
+	}
 	p.Identity, err = Identify(p.cmd.Process.Pid)
 	if err != nil { // where processes cannot be identified, the number has to do
 		p.Identity = Identity{PID: p.cmd.Process.Pid}
@@ -211,13 +236,16 @@ func (p *Process) wait() {
 	p.mu.Lock()
 	err := p.cmd.Wait()
 	p.reaped = true
-	p.kin.close()
-	p.mu.Unlock()
 	state := p.cmd.ProcessState
 	p.exit = Exit{Code: -1}
 	if state != nil {
-		p.exit = Exit{Code: state.ExitCode(), Signal: signalled(state), Peak: peak(state), CPU: state.UserTime() + state.SystemTime()}
+		p.exit = Exit{Code: state.ExitCode(), Signal: signalled(state), Peak: p.kin.peak(state), CPU: state.UserTime() + state.SystemTime()}
 	}
+	if p.exit.Signal != "" {
+		p.exit.Code = -1
+	}
+	p.kin.close()
+	p.mu.Unlock()
 	var failed *exec.ExitError
 	if err != nil && !errors.As(err, &failed) {
 		p.exit.Signal = err.Error()
@@ -243,12 +271,16 @@ func (p *Process) signal(do func()) {
 	}
 }
 
-// Stop asks the group to end, and after grace ends it. It returns when nothing
-// of it is left, with the pipes closed; false means that something is left in
+// Stop asks the group to end, and after grace ends it; at once where it cannot
+// be asked. It returns when nothing of it is left, with the pipes closed; false means that something is left in
 // spite of all, such as a process in an uninterruptible wait.
 func (p *Process) Stop(grace time.Duration) bool {
 	defer p.closePipes()
-	p.signal(p.kin.terminate)
+	p.signal(func() {
+		if !p.kin.terminate() {
+			p.kin.kill()
+		}
+	})
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {

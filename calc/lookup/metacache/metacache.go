@@ -15,6 +15,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"hwledger/internal/rename"
 )
 
 // Entry is what is kept under a key.
@@ -128,7 +130,7 @@ func WriteFile(path string, b []byte) error {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = rename.Over(f.Name(), path)
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix || windows
 
 package proc
 
@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -17,20 +16,29 @@ import (
 func EndGroup(i Identity, mark string, grace time.Duration) bool {
 	k := kindred{leader: i, mark: mark, known: map[int]Identity{}}
 	left := k.look()
-	for _, step := range []struct {
-		signal syscall.Signal
-		wait   time.Duration
-	}{{syscall.SIGTERM, max(grace, time.Second)}, {syscall.SIGKILL, unkillable}} {
+	for _, step := range endings(grace) {
 		for _, p := range left {
-			p.signal(step.signal)
+			step.do(p)
 		}
 		end := time.Now().Add(step.wait)
 		for pause := time.Millisecond; len(left) > 0 && time.Now().Before(end); pause = min(2*pause, 50*time.Millisecond) {
 			time.Sleep(pause) // they are nobody's children here: nothing tells of their end
-			left = k.look()
+			if left = k.look(); step.again {
+				for _, p := range left {
+					step.do(p)
+				}
+			}
 		}
 	}
 	return len(left) == 0
+}
+
+// ending is a way to end a process, and how long that may take. again says that
+// it is done to those that were found meanwhile as well.
+type ending struct {
+	do    func(Identity)
+	wait  time.Duration
+	again bool
 }
 
 // endMarked ends the processes that have the mark: those that left their
@@ -73,19 +81,5 @@ func (k *kindred) add(pids []int, proof func(Identity) bool) {
 		if i, err := Identify(pid); err == nil && pid > 1 && pid != os.Getpid() && proof(i) && i.Same() {
 			k.known[pid] = i
 		}
-	}
-}
-
-// signal sends the signal to the process unless it has ended. On Linux the
-// handle is the process's and not the number's, so that nobody else can be
-// reached in between.
-func (i Identity) signal(s syscall.Signal) {
-	p, err := os.FindProcess(i.PID)
-	if err != nil {
-		return
-	}
-	defer p.Release()
-	if i.Same() {
-		_ = p.Signal(s) // it may have ended
 	}
 }
