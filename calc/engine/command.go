@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,9 +72,11 @@ func (c *Command) Queued(option string, seqs, most int64) {
 
 // LocalPath returns what an engine loads when that is a path of this machine,
 // else "". Paths begin with a slash, a dot or a tilde, as references to models
-// do; a bare name is that of a repository.
+// do, on Windows with a backslash or a drive too; a bare name is that of a
+// repository.
 func LocalPath(ref string) string {
-	if strings.HasPrefix(ref, "/") || strings.HasPrefix(ref, "./") || strings.HasPrefix(ref, "../") || strings.HasPrefix(ref, "~/") {
+	s := filepath.ToSlash(ref)
+	if filepath.IsAbs(ref) || strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") || strings.HasPrefix(s, "~/") {
 		return ref
 	}
 	return ""
