@@ -6,7 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -89,7 +89,7 @@ func containerised(c *engine.Command) inside {
 		in.argv = slices.Clone(c.Serve)
 	}
 	if c.Local != "" {
-		in.local = modelDir + path.Base(c.Local)
+		in.local = modelDir + filepath.Base(c.Local)
 	}
 	for i := 1; i < len(in.argv); i++ {
 		switch w := in.argv[i]; {
