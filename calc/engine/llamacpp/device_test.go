@@ -64,7 +64,7 @@ func TestDeviceBuffers(t *testing.T) {
 			if n, ok := c.flags["n_ctx"].(int64); ok {
 				req.Load.ContextTokens = n
 			}
-			res, argv := command(t, req, path, 1)
+			res, argv := command(t, req, path, freePort(t))
 			for _, d := range sizes(t, startUntilReserved(t, server, argv[1:]), res) {
 				if off := d.planned - d.logged; off < -printed || off > printed {
 					t.Errorf("%s: planned %s, the engine logs %s", d.name, d.planned, d.logged)

@@ -125,12 +125,7 @@ func TestCommandIsAccepted(t *testing.T) {
 func TestCommandDoesWhatWasPlanned(t *testing.T) {
 	server := llamaServer(t)
 	path, m := tiny(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port := freePort(t)
 	res, argv := command(t, calc.Request{Model: m, Engine: "llama.cpp", Load: engine.Load{ContextTokens: 1024, Sequences: 3},
 		Hardware: engine.Hardware{Host: &engine.Device{Name: "host", Total: engine.GiB, Free: engine.GiB, Usable: engine.GiB}}}, path, port)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -176,6 +171,17 @@ func TestCommandDoesWhatWasPlanned(t *testing.T) {
 	if !seen["weights"] || !seen["KV cache"] || !seen["compute buffer"] {
 		t.Errorf("read only %v of the log", seen)
 	}
+}
+
+// freePort is a port that nobody listens on now.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 // await asks until the server answers, or ctx ends.
