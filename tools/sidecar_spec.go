@@ -197,6 +197,9 @@ func (s *Sidecars) source(given string, found *lookup.Result, plans string, offl
 		}
 		return name, nil
 	}
+	if strings.HasPrefix(given, "ollama:") {
+		return s.blob(found, plans)
+	}
 	for i, f := range found.Files {
 		if strings.EqualFold(filepath.Ext(f.Path), ".gguf") && filepath.IsAbs(f.Path) && found.Model.Format == model.FormatGGUF {
 			for _, part := range found.Files[i+1:] { // the engine opens them too
@@ -223,6 +226,36 @@ func (s *Sidecars) source(given string, found *lookup.Result, plans string, offl
 		return "", model.Errorf(model.Denied, "model", "%.200q is no repository", ref).WithHint("give org/name, or a file in a folder that models are loaded from")
 	}
 	return ref, nil
+}
+
+// blob is the file of a model in Ollama's store, for an engine that opens GGUF
+// files. What Ollama keeps in a form of its own is refused with what it is.
+func (s *Sidecars) blob(found *lookup.Result, plans string) (string, error) {
+	var weights []string
+	for _, f := range found.Files {
+		if f.Role == "weights" && filepath.IsAbs(f.Path) {
+			weights = append(weights, f.Path)
+		}
+	}
+	m := found.Model
+	why := ""
+	switch towers := m.Count(); {
+	case plans != "llama.cpp":
+		why = plans + " does not open files of Ollama's store"
+	case m.Format != model.FormatGGUF:
+		why = "Ollama keeps it as single tensors, which is no GGUF file"
+	case len(weights) == 0:
+		return "", model.Errorf(model.NotReady, "model", "the store with %s cannot be read here, only Ollama be asked about it", found.Reference).
+			WithHint("set OLLAMA_MODELS to its store, or take the engine ollama")
+	case len(weights) > 1:
+		why = "its file is in parts, which llama.cpp finds by names that they do not have here"
+	case towers.Vision > 0 || towers.Audio > 0:
+		why = "its file has the encoder of images or sound in it, which llama.cpp wants in one of its own"
+	default:
+		return s.inside(weights[0])
+	}
+	return "", model.Errorf(model.InvalidArgument, "model", "%s cannot be given to %s: %s", found.Reference, plans, why).
+		WithHint("take the engine ollama, or the model's own repository (org/name)")
 }
 
 // fromDisk reports whether the model was read from a cache on this disk.

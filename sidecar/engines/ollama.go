@@ -35,14 +35,27 @@ func (d ollamaDaemon) Version(ctx context.Context) (string, error) {
 }
 
 func (d ollamaDaemon) Load(ctx context.Context, model string, o sidecar.LoadOptions) error {
+	in := map[string]any{"model": model, "stream": false, "options": ollamaOptions(o)}
+	if o.Keep {
+		in["keep_alive"] = -1
+	}
+	return d.do(ctx, http.MethodPost, "/api/generate", in, nil)
+}
+
+// ollamaOptions are the options of a request that say how a model is loaded.
+// How many sequences it serves is OLLAMA_NUM_PARALLEL of the daemon's.
+func ollamaOptions(o sidecar.LoadOptions) map[string]any {
 	options := map[string]any{}
 	if o.ContextTokens > 0 {
 		options["num_ctx"] = o.ContextTokens
 	}
+	if o.BatchTokens > 0 {
+		options["num_batch"] = o.BatchTokens
+	}
 	if o.GPULayers != nil {
 		options["num_gpu"] = *o.GPULayers
 	}
-	return d.do(ctx, http.MethodPost, "/api/generate", map[string]any{"model": model, "stream": false, "keep_alive": -1, "options": options}, nil)
+	return options
 }
 
 func (d ollamaDaemon) Unload(ctx context.Context, model string) error {
