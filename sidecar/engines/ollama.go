@@ -2,8 +2,11 @@ package engines
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"hwledger/sidecar"
 )
@@ -58,9 +61,29 @@ func ollamaOptions(o sidecar.LoadOptions) map[string]any {
 	return options
 }
 
+// Unload returns when the model is gone: Ollama answers before it is, and lists
+// it until then.
 func (d ollamaDaemon) Unload(ctx context.Context, model string) error {
-	return d.do(ctx, http.MethodPost, "/api/generate", map[string]any{"model": model, "stream": false, "keep_alive": 0}, nil)
+	if err := d.do(ctx, http.MethodPost, "/api/generate", map[string]any{"model": model, "stream": false, "keep_alive": 0}, nil); err != nil {
+		return err
+	}
+	tick := time.NewTicker(unloadPoll)
+	defer tick.Stop()
+	for {
+		all, err := d.Loaded(ctx)
+		if err != nil || !slices.ContainsFunc(all, func(l sidecar.Loaded) bool { return l.Model == model }) {
+			return err
+		}
+		select {
+		case <-tick.C: // it tells nobody
+		case <-ctx.Done():
+			return fmt.Errorf("the daemon still holds %s: %w", model, ctx.Err())
+		}
+	}
 }
+
+// unloadPoll is how often it is asked whether a model is gone.
+const unloadPoll = 20 * time.Millisecond
 
 func (d ollamaDaemon) Loaded(ctx context.Context) ([]sidecar.Loaded, error) {
 	var ps struct {

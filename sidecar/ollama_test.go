@@ -1,0 +1,179 @@
+//go:build unix
+
+package sidecar_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"hwledger/calc"
+	"hwledger/calc/engine"
+	"hwledger/calc/enginelog"
+	"hwledger/calc/model/gguf"
+	"hwledger/internal/ggufgen"
+	"hwledger/internal/ollamarun"
+	"hwledger/sidecar"
+	"hwledger/sidecar/engines"
+)
+
+// ollamaManager is a manager with Ollama at url as its daemon.
+func ollamaManager(t *testing.T, url, dir string, rec sidecar.Recorder) *sidecar.Manager {
+	t.Helper()
+	m := sidecar.New(sidecar.Options{Dir: dir, Engines: engines.All(engines.Config{OllamaURL: url}), Recorder: rec, Reader: reader{}})
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// launchIn launches and waits for the end of the start.
+func launchIn(t *testing.T, m *sidecar.Manager, spec sidecar.Spec) *sidecar.Status {
+	t.Helper()
+	spec.Engine = "ollama"
+	st, err := m.Launch(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if st, err = m.Wait(ctx, st.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// ollamaPlan plans a file under the release that runs.
+func ollamaPlan(t *testing.T, file []byte, release string, load engine.Load) *calc.Result {
+	t.Helper()
+	h, err := gguf.Parse(bytes.NewReader(file), -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := h.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	load.Version = release
+	res, err := calc.Plan(calc.Request{Model: m, Engine: "ollama", Load: load,
+		Hardware: engine.Hardware{Host: &engine.Device{Name: "host", Total: engine.GiB, Free: engine.GiB, Usable: engine.GiB}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// TestOllama takes a model through its life in a real daemon: what its runner
+// allocates is what was planned, a call does not load it again, and the daemon
+// outlives it.
+func TestOllama(t *testing.T) {
+	file, err := ggufgen.TinyRunnable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := ollamarun.Start(t)
+	s.Create("tiny", file)
+	res := ollamaPlan(t, file, s.Version(), engine.Load{ContextTokens: 1024})
+	rec := &recorder{}
+	m := ollamaManager(t, s.URL, t.TempDir(), rec)
+	for _, name := range []string{"tiny", "tiny:latest"} {
+		starts := s.Starts()
+		st := launchIn(t, m, sidecar.Spec{Name: "it", Model: name, Version: s.Version(), ContextTokens: 1024, Sequences: 1})
+		if st.State != sidecar.Ready {
+			t.Fatalf("%s: %+v %+v\n%s", name, st, st.Failure, s.Log())
+		}
+		t.Logf("ready after %s, measured %+v", st.Took, st.Measured)
+		for _, q := range []sidecar.Call{{Prompt: "hello", MaxTokens: 4}, {Messages: []sidecar.Message{{Role: "user", Content: "hi"}}, MaxTokens: 4}} {
+			var pieces []string
+			r, err := m.Call(t.Context(), "it", q, func(s string) { pieces = append(pieces, s) })
+			if err != nil || r.CompletionTokens != 4 || r.FinishReason != "length" || r.PromptTokens == 0 || r.PerSecond <= 0 || strings.Join(pieces, "") != r.Text {
+				t.Errorf("%s: %v: %+v from %q", name, err, r, pieces)
+			}
+		}
+		held := s.Held()
+		if len(held) != 1 || held[0].Context != 1024 || held[0].Model != "tiny:latest" || time.Until(held[0].Expires) < 24*time.Hour {
+			t.Errorf("%s: after the calls it holds %+v", name, held)
+		}
+		if n := s.Starts() - starts; n != 1 {
+			t.Errorf("%s: it was loaded %d times\n%s", name, n, s.Log())
+		}
+		if st, err := m.Stop(t.Context(), "it"); err != nil || st.State != sidecar.Stopped || len(s.Held()) != 0 {
+			t.Errorf("%s: %v: %+v, and %+v is held", name, err, st, s.Held())
+		}
+		if s.Version() == "" {
+			t.Error("the daemon does not run any more")
+		}
+	}
+	r, err := enginelog.Parse(s.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", r.Actual)
+	for _, d := range r.Compare(res) {
+		t.Log(d.String())
+	}
+}
+
+// TestOllamaTheirs: what somebody else has loaded is used as it is, and left.
+func TestOllamaTheirs(t *testing.T) {
+	file, err := ggufgen.TinyRunnable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := ollamarun.Start(t)
+	s.Create("tiny", file)
+	m := ollamaManager(t, s.URL, t.TempDir(), nil)
+	for _, c := range []struct {
+		asked, held int64
+		loads       int
+	}{{512, 1024, 0}, {2048, 2048, 1}} {
+		s.Load("tiny", 1024, "10m")
+		before := s.Starts()
+		st := launchIn(t, m, sidecar.Spec{Name: "it", Model: "tiny", ContextTokens: c.asked, Sequences: 1})
+		if st.State != sidecar.Ready {
+			t.Fatalf("%+v %+v\n%s", st, st.Failure, s.Log())
+		}
+		if _, err := m.Call(t.Context(), "it", sidecar.Call{Prompt: "x", MaxTokens: 2}, nil); err != nil {
+			t.Error(err)
+		}
+		if _, err := m.Stop(t.Context(), "it"); err != nil {
+			t.Error(err)
+		}
+		held := s.Held()
+		if len(held) != 1 || held[0].Context != c.held || time.Until(held[0].Expires) > time.Hour || s.Starts()-before != c.loads {
+			t.Errorf("asked for %d: %+v, loaded %d times", c.asked, held, s.Starts()-before)
+		}
+	}
+}
+
+// TestOllamaFailures: what goes wrong is said as what it is.
+func TestOllamaFailures(t *testing.T) {
+	file, err := ggufgen.TinyRunnable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := ollamarun.Start(t)
+	s.Create("tiny", file)
+	s.Create("vast", bytes.Replace(file, []byte("llama.context_length\x04\x00\x00\x00\x00\x08\x00\x00"), []byte("llama.context_length\x04\x00\x00\x00\x00\x00\x00\x7f"), 1))
+	m := ollamaManager(t, s.URL, t.TempDir(), nil)
+	for _, c := range []struct {
+		model, kind, cause string
+		context            int64
+	}{
+		{"absent", sidecar.BadModel, "not found", 1024}, {"vast", sidecar.OutOfMemory, "memory", 0x7f000000},
+	} {
+		st := launchIn(t, m, sidecar.Spec{Model: c.model, ContextTokens: c.context, Sequences: 1, Force: true})
+		if st.State != sidecar.Failed || st.Failure.Kind != c.kind || !strings.Contains(st.Failure.Cause, c.cause) || !st.Failure.Permanent {
+			t.Errorf("%s: %+v %+v\n%s", c.model, st, st.Failure, s.Log())
+		}
+		t.Logf("%+v", st.Failure)
+	}
+	s.Ask(http.MethodGet, "/api/version", nil, nil)
+	s.Stop()
+	st := launchIn(t, m, sidecar.Spec{Model: "tiny", ContextTokens: 1024})
+	if st.State != sidecar.Failed || !strings.Contains(st.Failure.Cause, "asking the daemon") {
+		t.Errorf("%+v", st.Failure)
+	}
+	t.Logf("%+v", st.Failure)
+}
