@@ -112,6 +112,9 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 		}
 	}
 	local := of != nil
+	if err := opts.Sidecars.release(ctx, &req); err != nil {
+		return nil, err
+	}
 	p := &prepared{req: req, ref: found.Reference}
 	if p.res, err = calc.Plan(req); err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func (q SidecarLaunch) spec(ctx context.Context, opts Options, found *lookup.Res
 	}
 	out := sidecar.Spec{
 		Name: q.Name, Model: ref, Lifetime: q.Lifetime, TTL: time.Duration(q.TTL) * time.Second, Predicted: figures(res),
-		ContextTokens: res.Load.ContextTokens, Sequences: res.Load.Sequences, GPULayers: res.Load.GPULayers,
+		ContextTokens: res.Load.ContextTokens, Sequences: res.Load.Sequences, BatchTokens: res.Load.BatchTokens, GPULayers: res.Load.GPULayers,
 	}
 	c, err := calc.Launch(req, res, ref, calc.Endpoint{Host: "127.0.0.1", Port: 1})
 	if err != nil && res.Engine != "transformers" {
@@ -102,6 +102,28 @@ func daemonVersion(ctx context.Context, e *sidecar.Engine) (string, error) {
 		return "", why.WithHint("start it, or name another engine")
 	}
 	return v, nil
+}
+
+// release plans for the release of the daemon that runs, where none is named
+// and it says a number.
+func (s *Sidecars) release(ctx context.Context, req *calc.Request) error {
+	if req.Load.Version != "" {
+		return nil
+	}
+	for _, e := range s.Manager.For(req.Engine) {
+		if e.Daemon == nil {
+			continue
+		}
+		v, err := daemonVersion(ctx, e)
+		if err != nil {
+			return err
+		}
+		if v != "" && '0' <= v[0] && v[0] <= '9' {
+			req.Load.Version = v
+		}
+		return nil
+	}
+	return nil
 }
 
 // helper is what runs a helper: Python with its script, which gets the wrapped

@@ -45,6 +45,9 @@ func (d ollamaDaemon) Load(ctx context.Context, model string, o sidecar.LoadOpti
 	return d.do(ctx, http.MethodPost, "/api/generate", in, nil)
 }
 
+// defaultBatch is what plans have for Ollama when no batch is asked for.
+const defaultBatch = 512
+
 // ollamaOptions are the options of a request that say how a model is loaded.
 // How many sequences it serves is OLLAMA_NUM_PARALLEL of the daemon's.
 func ollamaOptions(o sidecar.LoadOptions) map[string]any {
@@ -52,8 +55,11 @@ func ollamaOptions(o sidecar.LoadOptions) map[string]any {
 	if o.ContextTokens > 0 {
 		options["num_ctx"] = o.ContextTokens
 	}
-	if o.BatchTokens > 0 {
+	switch {
+	case o.BatchTokens > 0:
 		options["num_batch"] = o.BatchTokens
+	case o.Keep: // from 0.30 on Ollama takes more by itself where there is room
+		options["num_batch"] = defaultBatch
 	}
 	if o.GPULayers != nil {
 		options["num_gpu"] = *o.GPULayers
