@@ -177,3 +177,56 @@ func TestOllamaFailures(t *testing.T) {
 	}
 	t.Logf("%+v", st.Failure)
 }
+
+// TestOllamaMemory: what the runner of a real Ollama logs is what was planned
+// for its release.
+func TestOllamaMemory(t *testing.T) {
+	const llama = `{"name":"m","arch":"llama","L":3,"d":256,"ff":512,"h":8,"kv":4,"vocab":4096,"ctx":8192}`
+	for name, c := range map[string]struct {
+		shape string
+		env   []string
+		load  engine.Load
+	}{
+		"plain":                {llama, nil, engine.Load{ContextTokens: 2048}},
+		"three sequences":      {llama, []string{"OLLAMA_NUM_PARALLEL=3"}, engine.Load{ContextTokens: 700, Sequences: 3}},
+		"quantized cache":      {llama, []string{"OLLAMA_KV_CACHE_TYPE=q8_0", "OLLAMA_FLASH_ATTENTION=1"}, engine.Load{ContextTokens: 2048, KVCacheType: "q8_0"}},
+		"no flash attention":   {llama, []string{"OLLAMA_FLASH_ATTENTION=0"}, engine.Load{ContextTokens: 2048, Flags: engine.Flags{"flash_attn": false}}},
+		"small batch":          {llama, nil, engine.Load{ContextTokens: 2048, BatchTokens: 128}},
+		"large batch":          {llama, nil, engine.Load{ContextTokens: 4096, BatchTokens: 1024}},
+		"short context":        {llama, []string{"OLLAMA_NUM_PARALLEL=4"}, engine.Load{ContextTokens: 256, Sequences: 4}},
+		"longer than trained":  {llama, nil, engine.Load{ContextTokens: 10000}},
+		"sliding windows":      {`{"name":"m","arch":"gemma2","L":4,"d":256,"ff":512,"h":8,"kv":4,"hd":64,"vocab":4096,"ctx":8192,"win":512,"tied":true,"extra":{"attn_logit_softcapping":50.0,"final_logit_softcapping":30.0}}`, nil, engine.Load{ContextTokens: 4096}},
+		"qwen2":                {`{"name":"m","arch":"qwen2","L":3,"d":256,"ff":512,"h":8,"kv":4,"vocab":4096,"ctx":8192}`, nil, engine.Load{ContextTokens: 2048}},
+		"own engine":           {`{"name":"m","arch":"qwen3","L":3,"d":256,"ff":512,"h":8,"kv":4,"hd":64,"vocab":4096,"ctx":8192}`, nil, engine.Load{ContextTokens: 2048}},
+		"own engine, windows":  {`{"name":"m","arch":"gemma3","L":7,"d":256,"ff":512,"h":8,"kv":4,"hd":64,"vocab":4096,"ctx":32768,"win":512,"tied":true}`, nil, engine.Load{ContextTokens: 8192}},
+		"own engine, parallel": {`{"name":"m","arch":"qwen3","L":3,"d":256,"ff":512,"h":8,"kv":4,"hd":64,"vocab":4096,"ctx":8192}`, []string{"OLLAMA_NUM_PARALLEL=3"}, engine.Load{ContextTokens: 700, Sequences: 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, err := ggufgen.Runnable(c.shape)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := ollamarun.Start(t, c.env...)
+			s.Create("m", file)
+			res := ollamaPlan(t, file, s.Version(), c.load)
+			m := ollamaManager(t, s.URL, t.TempDir(), nil)
+			st := launchIn(t, m, sidecar.Spec{Model: "m", ContextTokens: c.load.ContextTokens, BatchTokens: c.load.BatchTokens})
+			if st.State != sidecar.Ready {
+				t.Fatalf("%+v\n%s", st.Failure, s.Log())
+			}
+			t.Logf("%+v", st.Measured)
+			r, err := enginelog.Parse(s.Log())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range r.Compare(res) {
+				t.Log(d.String())
+			}
+			for _, l := range strings.Split(s.Log(), "\n") {
+				if strings.Contains(l, "buffer size") || strings.Contains(l, "source=device.go") || strings.Contains(l, "msg=load request") || strings.Contains(l, "runner --") {
+					t.Log(l)
+				}
+			}
+		})
+	}
+}

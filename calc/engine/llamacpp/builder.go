@@ -13,6 +13,7 @@ type attnInput struct {
 	kRot, vRot       id
 	kRotDim, vRotDim int64
 	built            bool
+	cast             bool // the mask was narrowed
 }
 
 // builder makes the worst-case prompt graph of a model: n_ubatch tokens over

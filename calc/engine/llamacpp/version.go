@@ -33,6 +33,9 @@ type rules struct {
 	// wideMask: masks are made as f32 on the host and cast for flash
 	// attention (before b9400).
 	wideMask bool
+	// lateCast: that cast comes where the first layer reads the mask, not before
+	// it writes its rows (a runner of b7400's code, before b7700).
+	lateCast bool
 	// oldPadding: cells are padded to 32, or 256 with flash attention, and
 	// n_ctx is not (before b7000).
 	oldPadding bool
@@ -83,6 +86,7 @@ func rulesFor(version string) (rules, error) {
 		plainLatent:   build < buildLatent,
 		scratch:       build >= buildScratch,
 		wideMask:      build < buildNarrow,
+		lateCast:      build < buildEmbd,
 		oldPadding:    build < buildPadding,
 		embdInput:     build >= buildEmbd,
 		rowIndex:      build >= buildIndex,
