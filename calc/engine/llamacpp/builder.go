@@ -42,9 +42,12 @@ type builder struct {
 
 func newBuilder(m *model.Model, s *settings, host int8, seqs int64) *builder {
 	b := &builder{m: m, s: s, q: quirksOf(m.Arch), d: m.Hidden, seqs: seqs, streams: s.streams}
-	b.tokens = pad(min(s.nCtx, s.nUBatch), seqs)
+	b.tokens = min(s.nCtx, s.nUBatch)
+	if !s.own { // its batch need not be the same for every sequence
+		b.tokens = pad(b.tokens, seqs)
+	}
 	b.outputs = min(s.nCtx, s.nUBatch, s.nOutputs)
-	b.g.host, b.g.dev = host, host
+	b.g.host, b.g.dev, b.g.outsideInputs = host, host, s.rules.outsideInputs
 	b.g.nodes = make([]node, 0, 256)
 	b.g.src = make([]id, 0, 512)
 	b.pos, b.outIDs, b.rsCopy, b.valueResidual = none, none, none, none

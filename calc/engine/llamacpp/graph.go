@@ -55,6 +55,8 @@ type graph struct {
 	inputs []id
 	dev    int8 // where new nodes go
 	host   int8
+	// outsideInputs: inputs have buffers of their own.
+	outsideInputs bool
 }
 
 func (g *graph) push(n node, src ...id) id {
@@ -110,7 +112,11 @@ func (g *graph) store(src ...id) id {
 func (g *graph) in(elem int8, s shape) id {
 	dev := g.dev
 	g.dev = g.host
-	n := g.push(node{size: int64(elem) * s.elems(), shape: s, elem: elem, role: input, root: none, fixed: true})
+	size := int64(elem) * s.elems()
+	if g.outsideInputs {
+		size = 0
+	}
+	n := g.push(node{size: size, shape: s, elem: elem, role: input, root: none, fixed: true})
 	g.dev = dev
 	g.inputs = append(g.inputs, n)
 	return n

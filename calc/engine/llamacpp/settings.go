@@ -16,7 +16,7 @@ const f32 = ggml.F32
 type settings struct {
 	sizes
 	rules        rules
-	runner       bool // see inside
+	runner, own  bool // see inside
 	flash        bool
 	swaFull      bool
 	offloadKQV   bool
@@ -108,9 +108,17 @@ func (e *llama) settingsFor(m *model.Model, load engine.Load, hw engine.Hardware
 	if s.rules, err = rulesFor(in.version); err != nil {
 		return nil, err
 	}
-	s.runner = in.runner
+	s.runner, s.own = in.runner, in.own(m.Arch)
+	if s.own {
+		s.rules.asOwn()
+		note := "Ollama " + load.Version + " runs " + m.Arch + " in an engine of its own"
+		if !ownMeasured[m.Arch] {
+			note += ", where its compute buffer was not measured"
+		}
+		u.Notes = append(u.Notes, note)
+	}
 	r := &flagReader{f: load.Flags}
-	s.swaFull = r.bool("swa_full", e.swaFull || s.runner)
+	s.swaFull = r.bool("swa_full", e.swaFull || s.runner && !s.own)
 	s.offloadKQV = r.bool("offload_kqv", !r.bool("no_kv_offload", false))
 	s.opOffload = !r.bool("no_op_offload", false)
 	s.mmap = !r.bool("no_mmap", false)

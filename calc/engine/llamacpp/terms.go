@@ -45,7 +45,9 @@ func (p *planner) plan() error {
 	p.weightTerms(weights)
 	p.cacheTerms()
 	p.computeTerms(s.computeBuffers(p.m, align))
-	p.outputTerm()
+	if !p.s.own {
+		p.outputTerm()
+	}
 	p.runtimeTerms()
 	p.summarise(perLayer)
 	p.notes()
@@ -158,7 +160,7 @@ func (p *planner) computeTerms(buffers []int64) {
 		if d != s.placed.devices {
 			w, conf = deviceSpread, engine.Estimated
 		}
-		if !q.known {
+		if !q.known || s.own && !ownMeasured[p.m.Arch] {
 			w, conf = unknownSpread, engine.Estimated
 		}
 		high := n + n*w.above/100

@@ -34,7 +34,7 @@ type rules struct {
 	// attention (before b9400).
 	wideMask bool
 	// lateCast: that cast comes where the first layer reads the mask, not before
-	// it writes its rows (a runner of b7400's code, before b7700).
+	// it writes its rows (before b7700).
 	lateCast bool
 	// oldPadding: cells are padded to 32, or 256 with flash attention, and
 	// n_ctx is not (before b7000).
@@ -45,6 +45,8 @@ type rules struct {
 	// rowIndex: cache rows are written by index, which takes an input
 	// (b5800 and later).
 	rowIndex bool
+	// outsideInputs: inputs are no part of the compute buffer (Ollama's engine).
+	outsideInputs bool
 	// serverRows: llama-server reserves logits for its slots only, and takes
 	// unified slots when not told how many (b9400 and later).
 	serverRows bool
