@@ -95,6 +95,10 @@ type Caller interface {
 	Call(ctx context.Context, model string, o LoadOptions, q Call, onText func(string)) (*Reply, error)
 }
 
+// Counter is a daemon that in some of its releases does not measure what a
+// loaded model takes, but counts what it should.
+type Counter interface{ Counts(release string) bool }
+
 // LoadOptions are what a daemon is told with a model.
 type LoadOptions struct {
 	ContextTokens, Sequences int64

@@ -64,8 +64,8 @@ func ollamaPlan(t *testing.T, file []byte, release string, load engine.Load) *ca
 	return res
 }
 
-// TestOllama takes a model through its life in a real daemon: what its runner
-// allocates is what was planned, a call does not load it again, and the daemon
+// TestOllama takes a model through its life in a real daemon, by either form of
+// its name: a call does not load it again, in the end it is gone, and the daemon
 // outlives it.
 func TestOllama(t *testing.T) {
 	file, err := ggufgen.TinyRunnable()
@@ -74,7 +74,6 @@ func TestOllama(t *testing.T) {
 	}
 	s := ollamarun.Start(t)
 	s.Create("tiny", file)
-	res := ollamaPlan(t, file, s.Version(), engine.Load{ContextTokens: 1024})
 	rec := &recorder{}
 	m := ollamaManager(t, s.URL, t.TempDir(), rec)
 	for _, name := range []string{"tiny", "tiny:latest"} {
@@ -83,7 +82,10 @@ func TestOllama(t *testing.T) {
 		if st.State != sidecar.Ready {
 			t.Fatalf("%s: %+v %+v\n%s", name, st, st.Failure, s.Log())
 		}
-		t.Logf("ready after %s, measured %+v", st.Took, st.Measured)
+		// This release only adds up what it expects: no measurement of the whole.
+		if figure(st.Measured, "required") >= 0 || figure(st.Measured, "required by the daemon's own count") <= 0 {
+			t.Errorf("%s: measured %+v", name, st.Measured)
+		}
 		for _, q := range []sidecar.Call{{Prompt: "hello", MaxTokens: 4}, {Messages: []sidecar.Message{{Role: "user", Content: "hi"}}, MaxTokens: 4}} {
 			var pieces []string
 			r, err := m.Call(t.Context(), "it", q, func(s string) { pieces = append(pieces, s) })
@@ -105,13 +107,8 @@ func TestOllama(t *testing.T) {
 			t.Error("the daemon does not run any more")
 		}
 	}
-	r, err := enginelog.Parse(s.Log())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%+v", r.Actual)
-	for _, d := range r.Compare(res) {
-		t.Log(d.String())
+	if got, want := rec.types(), strings.TrimSpace(strings.Repeat("prediction launch measurement timing timing timing exit ", 2)); got != want {
+		t.Errorf("events %q, want %q", got, want)
 	}
 }
 
@@ -167,7 +164,6 @@ func TestOllamaFailures(t *testing.T) {
 		if st.State != sidecar.Failed || st.Failure.Kind != c.kind || !strings.Contains(st.Failure.Cause, c.cause) || !st.Failure.Permanent {
 			t.Errorf("%s: %+v %+v\n%s", c.model, st, st.Failure, s.Log())
 		}
-		t.Logf("%+v", st.Failure)
 	}
 	s.Ask(http.MethodGet, "/api/version", nil, nil)
 	s.Stop()
@@ -175,7 +171,6 @@ func TestOllamaFailures(t *testing.T) {
 	if st.State != sidecar.Failed || !strings.Contains(st.Failure.Cause, "asking the daemon") {
 		t.Errorf("%+v", st.Failure)
 	}
-	t.Logf("%+v", st.Failure)
 }
 
 // TestOllamaMemory: what the runner of a real Ollama takes is what was planned

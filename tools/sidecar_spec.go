@@ -264,6 +264,8 @@ func (s *Sidecars) blob(found *lookup.Result, plans string) (string, error) {
 	switch towers := m.Count(); {
 	case plans != "llama.cpp":
 		why = plans + " does not open files of Ollama's store"
+	case m.Role != "":
+		why = "it is a " + string(m.Role) + ", no language model"
 	case m.Format != model.FormatGGUF:
 		why = "Ollama keeps it as single tensors, which is no GGUF file"
 	case len(weights) == 0:

@@ -37,6 +37,15 @@ func (d ollamaDaemon) Version(ctx context.Context) (string, error) {
 	return out.Version, d.do(ctx, http.MethodGet, "/api/version", nil, &out)
 }
 
+// Counts reports the releases before 0.30: what they say of a model that
+// llama.cpp runs is what they had added up before it was loaded, without its
+// compute buffer and the embedding (llm/server.go). Later ones read the log.
+func (d ollamaDaemon) Counts(release string) bool {
+	var minor int
+	_, err := fmt.Sscanf(strings.TrimPrefix(release, "v"), "0.%d", &minor)
+	return err == nil && minor > 0 && minor < 30 // 0.0.0 is no release
+}
+
 func (d ollamaDaemon) Load(ctx context.Context, model string, o sidecar.LoadOptions) error {
 	in := map[string]any{"model": model, "stream": false, "options": ollamaOptions(o)}
 	if o.Keep {
