@@ -62,6 +62,13 @@ type talker interface {
 	close()
 }
 
+// save writes the record of a process; of none, before it is started.
+func (c *child) save(who proc.Identity) error {
+	r := c.s.saved()
+	r.Port, r.Process = c.port, who
+	return c.s.save(r)
+}
+
 // startChild starts the engine's program.
 func startChild(s *sidecar) (_ *child, err error) {
 	c := &child{s: s, began: time.Now()}
@@ -81,7 +88,7 @@ func startChild(s *sidecar) (_ *child, err error) {
 		}
 		defer spec.Output.Close()
 	}
-	if err := s.save(c.port, false, proc.Identity{}); err != nil { // the intent, before there is a process
+	if err := c.save(proc.Identity{}); err != nil { // the intent, before there is a process
 		return nil, err
 	}
 	starter := s.m.threads()
@@ -92,7 +99,7 @@ func startChild(s *sidecar) (_ *child, err error) {
 		return nil, err
 	}
 	c.p, c.ident = c.own, c.own.Identity
-	if err := s.save(c.port, false, c.ident); err != nil {
+	if err := c.save(c.ident); err != nil {
 		s.m.opts.Log.Error("a sidecar cannot be adopted after a crash of the server", "id", s.id, "error", err)
 	}
 	if err := c.connect(); err != nil {
@@ -260,7 +267,7 @@ func (c *child) ready(ctx context.Context) (bool, *Failure) {
 	}
 	if now, err := proc.Identify(c.ident.PID); err == nil && now.Exe != c.ident.Exe { // a script has become its program
 		c.ident = now
-		_ = c.s.save(c.port, false, now) // it was saved before
+		_ = c.save(now) // it was saved before
 	}
 	return true, nil
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"hwledger/sidecar/proc"
 )
 
 // loaded is a unit that is a model in a daemon.
@@ -20,6 +18,8 @@ type loaded struct {
 	cancel context.CancelFunc
 	// theirs says that the daemon held the model before it was asked.
 	theirs bool
+	// opts are what it was loaded with.
+	opts LoadOptions
 	// loading ends when the daemon has answered; then err is what it said.
 	loading chan struct{}
 	err     error
@@ -32,7 +32,8 @@ type loaded struct {
 const watchEvery = 5 * time.Second
 
 // startDaemon asks the daemon for the model. One that it holds already is
-// somebody else's: it is used, and left loaded in the end.
+// somebody else's: it is used, and left loaded in the end. It is loaded again
+// only when its context is less than what is asked for.
 func startDaemon(s *sidecar) (*loaded, error) {
 	u := newLoaded(s)
 	m, err := u.entry(s.ctx)
@@ -41,13 +42,25 @@ func startDaemon(s *sidecar) (*loaded, error) {
 		return nil, err
 	}
 	u.theirs = m != nil
-	if err := s.save(0, !u.theirs, proc.Identity{}); err != nil {
+	asIs := u.theirs && m.ContextTokens > 0 && m.ContextTokens >= s.spec.ContextTokens
+	if asIs {
+		u.opts = LoadOptions{ContextTokens: m.ContextTokens}
+	} else {
+		u.opts = LoadOptions{
+			ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, BatchTokens: s.spec.BatchTokens, GPULayers: s.spec.GPULayers, Keep: !u.theirs,
+		}
+	}
+	r := s.saved()
+	r.Loaded, r.Options = !u.theirs, &u.opts
+	if err := s.save(r); err != nil {
 		u.leave()
 		return nil, err
 	}
 	go func() {
 		defer close(u.loading)
-		u.err = u.d.Load(u.ctx, s.spec.Model, LoadOptions{ContextTokens: s.spec.ContextTokens, Sequences: s.spec.Sequences, GPULayers: s.spec.GPULayers})
+		if !asIs {
+			u.err = u.d.Load(u.ctx, s.spec.Model, u.opts)
+		}
 	}()
 	go u.watch(u.ctx)
 	s.record("launch", map[string]any{"daemon": u.d.URL(), "lifetime": string(s.spec.Lifetime)})
@@ -86,6 +99,9 @@ func (s *sidecar) readoptDaemon(r saved) (*loaded, error) {
 		return nil, err
 	}
 	u.theirs = !r.Loaded
+	if u.opts = (LoadOptions{ContextTokens: m.ContextTokens, Keep: r.Loaded}); r.Options != nil {
+		u.opts = *r.Options
+	}
 	close(u.loading)
 	go u.watch(u.ctx)
 	return u, nil
@@ -152,6 +168,9 @@ func (u *loaded) usage() map[string]any {
 }
 
 func (u *loaded) call(ctx context.Context, q Call, onText func(string)) (*Reply, error) {
+	if d, ok := u.d.(Caller); ok {
+		return d.Call(ctx, u.s.spec.Model, u.opts, q, onText)
+	}
 	return u.talk.call(ctx, q, onText)
 }
 
@@ -163,7 +182,11 @@ func (u *loaded) measure(ctx context.Context) []Figure {
 	if err != nil || m == nil || m.Bytes == 0 {
 		return nil
 	}
-	return []Figure{{Name: "required", Bytes: m.Bytes}, {Name: "required on devices", Bytes: m.OnDevice}}
+	name := "required"
+	if c, ok := u.d.(Counter); ok && c.Counts(u.s.spec.Version) {
+		name = "required by the daemon's own count" // no measurement
+	}
+	return []Figure{{Name: name, Bytes: m.Bytes}, {Name: name + " on devices", Bytes: m.OnDevice}}
 }
 
 // progress: a daemon does not tell how far it is. While it does not answer

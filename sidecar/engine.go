@@ -88,11 +88,27 @@ type Daemon interface {
 	Loaded(context.Context) ([]Loaded, error)
 }
 
+// Caller is a daemon that is called in its own way: one that loads a model
+// again when a call does not say what it was loaded with, which the OpenAI API
+// cannot.
+type Caller interface {
+	Call(ctx context.Context, model string, o LoadOptions, q Call, onText func(string)) (*Reply, error)
+}
+
+// Counter is a daemon that in some of its releases does not measure what a
+// loaded model takes, but counts what it should.
+type Counter interface{ Counts(release string) bool }
+
 // LoadOptions are what a daemon is told with a model.
 type LoadOptions struct {
 	ContextTokens, Sequences int64
+	// BatchTokens is how many tokens are evaluated at once, 0 for its default.
+	BatchTokens int64
 	// Layers on devices, nil for all that fit.
 	GPULayers *int64
+	// Keep asks that it stays until it is unloaded; the daemon's own rule holds
+	// for what others have loaded.
+	Keep bool
 }
 
 // Loaded is a model that a daemon holds.

@@ -35,6 +35,9 @@ type saved struct {
 	Key      bool             `json:"key,omitempty"`    // that it has one
 	Loaded   bool             `json:"loaded,omitempty"` // that a daemon loaded it for this sidecar
 	Reserve  map[string]int64 `json:"reserve_bytes,omitempty"`
+	// Options are what a daemon was told with the model, which its calls say
+	// again.
+	Options *LoadOptions `json:"load_options,omitempty"`
 	// Predicted is kept to stand beside what is measured.
 	Predicted []Figure `json:"predicted,omitempty"`
 }
@@ -44,12 +47,17 @@ const savedVersion = 1
 // maxSaved bounds a record that is read, in bytes.
 const maxSaved = 1 << 20
 
-// save writes the record, whole or not at all.
-func (s *sidecar) save(port int, loaded bool, who proc.Identity) error {
-	b, err := json.Marshal(saved{
+// saved is what there is to save of any sidecar.
+func (s *sidecar) saved() saved {
+	return saved{
 		Version: savedVersion, ID: s.id, Name: s.spec.Name, Engine: s.engine.Name, Release: s.spec.Version, Model: s.spec.Model,
-		Lifetime: s.spec.Lifetime, TTL: s.spec.TTL, Created: s.st.Created, Process: who, Port: port, Loaded: loaded, Key: s.key != "", Reserve: s.spec.Reserve, Predicted: s.spec.Predicted,
-	})
+		Lifetime: s.spec.Lifetime, TTL: s.spec.TTL, Created: s.st.Created, Key: s.key != "", Reserve: s.spec.Reserve, Predicted: s.spec.Predicted,
+	}
+}
+
+// save writes the record, whole or not at all.
+func (s *sidecar) save(r saved) error {
+	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}

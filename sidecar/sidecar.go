@@ -68,8 +68,8 @@ type Spec struct {
 	Files map[string]string
 	// ContextTokens and Sequences are what it shall serve; engines that are told
 	// by message get them so.
-	ContextTokens, Sequences int64
-	GPULayers                *int64
+	ContextTokens, Sequences, BatchTokens int64
+	GPULayers                             *int64
 	// HelperArgs are a wrapped program's arguments, for a helper.
 	HelperArgs []string
 	// Prepare makes what the program needs and is not there yet, nil for

@@ -245,6 +245,12 @@ func refused(status int, body []byte) error {
 			text = e.Message
 		}
 	}
+	return Refused(status, text)
+}
+
+// Refused is the error of an engine that answered a call with a status and a
+// text.
+func Refused(status int, text string) error {
 	code := model.NotReady
 	if status >= 400 && status < 500 {
 		code = model.InvalidArgument

@@ -72,7 +72,7 @@ func (q SidecarLaunch) spec(ctx context.Context, opts Options, found *lookup.Res
 	}
 	out := sidecar.Spec{
 		Name: q.Name, Model: ref, Lifetime: q.Lifetime, TTL: time.Duration(q.TTL) * time.Second, Predicted: figures(res),
-		ContextTokens: res.Load.ContextTokens, Sequences: res.Load.Sequences, GPULayers: res.Load.GPULayers,
+		ContextTokens: res.Load.ContextTokens, Sequences: res.Load.Sequences, BatchTokens: res.Load.BatchTokens, GPULayers: res.Load.GPULayers,
 	}
 	c, err := calc.Launch(req, res, ref, calc.Endpoint{Host: "127.0.0.1", Port: 1})
 	if err != nil && res.Engine != "transformers" {
@@ -114,6 +114,28 @@ func daemonVersion(ctx context.Context, e *sidecar.Engine) (string, error) {
 		return "", why.WithHint("start it, or name another engine")
 	}
 	return v, nil
+}
+
+// release plans for the release of the daemon that runs, where none is named
+// and it says a number.
+func (s *Sidecars) release(ctx context.Context, req *calc.Request) error {
+	if req.Load.Version != "" {
+		return nil
+	}
+	for _, e := range s.Manager.For(req.Engine) {
+		if e.Daemon == nil {
+			continue
+		}
+		v, err := daemonVersion(ctx, e)
+		if err != nil {
+			return err
+		}
+		if v != "" && '0' <= v[0] && v[0] <= '9' {
+			req.Load.Version = v
+		}
+		return nil
+	}
+	return nil
 }
 
 // helper is what runs a helper: Python with its script, which gets the wrapped
@@ -209,6 +231,9 @@ func (s *Sidecars) source(given string, found *lookup.Result, plans string, offl
 		}
 		return name, nil
 	}
+	if strings.HasPrefix(given, "ollama:") {
+		return s.blob(found, plans)
+	}
 	for i, f := range found.Files {
 		if strings.EqualFold(filepath.Ext(f.Path), ".gguf") && filepath.IsAbs(f.Path) && found.Model.Format == model.FormatGGUF {
 			for _, part := range found.Files[i+1:] { // the engine opens them too
@@ -235,6 +260,38 @@ func (s *Sidecars) source(given string, found *lookup.Result, plans string, offl
 		return "", model.Errorf(model.Denied, "model", "%.200q is no repository", ref).WithHint("give org/name, or a file in a folder that models are loaded from")
 	}
 	return ref, nil
+}
+
+// blob is the file of a model in Ollama's store, for an engine that opens GGUF
+// files. What Ollama keeps in a form of its own is refused with what it is.
+func (s *Sidecars) blob(found *lookup.Result, plans string) (string, error) {
+	var weights []string
+	for _, f := range found.Files {
+		if f.Role == "weights" && filepath.IsAbs(f.Path) {
+			weights = append(weights, f.Path)
+		}
+	}
+	m := found.Model
+	why := ""
+	switch towers := m.Count(); {
+	case plans != "llama.cpp":
+		why = plans + " does not open files of Ollama's store"
+	case m.Role != "":
+		why = "it is a " + string(m.Role) + ", no language model"
+	case m.Format != model.FormatGGUF:
+		why = "Ollama keeps it as single tensors, which is no GGUF file"
+	case len(weights) == 0:
+		return "", model.Errorf(model.NotReady, "model", "the store with %s cannot be read here, only Ollama be asked about it", found.Reference).
+			WithHint("set OLLAMA_MODELS to its store, or take the engine ollama")
+	case len(weights) > 1:
+		why = "its file is in parts, which llama.cpp finds by names that they do not have here"
+	case towers.Vision > 0 || towers.Audio > 0:
+		why = "its file has the encoder of images or sound in it, which llama.cpp wants in one of its own"
+	default:
+		return s.inside(weights[0])
+	}
+	return "", model.Errorf(model.InvalidArgument, "model", "%s cannot be given to %s: %s", found.Reference, plans, why).
+		WithHint("take the engine ollama, or the model's own repository (org/name)")
 }
 
 // fromDisk reports whether the model was read from a cache on this disk.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"hwledger/ledger"
@@ -96,10 +97,14 @@ func stores(getenv func(string) string, data string) []string {
 		hub = filepath.Join(home, ".cache", "huggingface", "hub")
 	}
 	out = append(out, hub, filepath.Join(home, ".lmstudio", "models"), filepath.Join(home, ".cache", "lm-studio", "models"))
-	if ollama := getenv("OLLAMA_MODELS"); ollama != "" {
+	if ollama := strings.Trim(strings.TrimSpace(getenv("OLLAMA_MODELS")), `"'`); ollama != "" {
 		return append(out, ollama)
 	}
-	return append(out, filepath.Join(home, ".ollama", "models"))
+	out = append(out, filepath.Join(home, ".ollama", "models"))
+	if runtime.GOOS == "linux" { // of the service that its installer sets up
+		out = append(out, "/usr/share/ollama/.ollama/models")
+	}
+	return out
 }
 
 // ollamaURL is the address that OLLAMA_HOST means to Ollama's own client, ""

@@ -2,6 +2,7 @@ package ggufgen
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -43,6 +44,12 @@ func (f *File) BigVocabulary() *File {
 // TinyRunnable returns a whole file that llama-server loads and runs: two
 // layers of random weights with a byte-level vocabulary, under 1 MB.
 func TinyRunnable() ([]byte, error) {
+	return Runnable(`{"name":"tiny","arch":"llama","L":2,"d":64,"ff":128,"h":4,"kv":2,"vocab":286,"ctx":2048}`)
+}
+
+// bytewise is a vocabulary of control tokens, bytes and letters, filled up to
+// n tokens, with the type of each.
+func bytewise(n int64) ([]string, []int32) {
 	tokens := []string{"<unk>", "<s>", "</s>"}
 	types := []int32{2, 3, 3}
 	for i := range 256 {
@@ -51,10 +58,24 @@ func TinyRunnable() ([]byte, error) {
 	for _, c := range "\u2581abcdefghijklmnopqrstuvwxyz" {
 		tokens, types = append(tokens, string(c)), append(types, 1)
 	}
-	f, err := Build(fmt.Appendf(nil, `{"name":"tiny","arch":"llama","L":2,"d":64,"ff":128,"h":4,"kv":2,"vocab":%d,"ctx":2048}`, len(tokens)))
+	for i := len(tokens); int64(i) < n; i++ {
+		tokens, types = append(tokens, fmt.Sprintf("word%d", i)), append(types, 1)
+	}
+	return tokens, types
+}
+
+// Runnable returns a whole file of a model with at least 286 tokens, as Build
+// takes it, with random F32 weights and a byte-level vocabulary.
+func Runnable(hyperparameters string) ([]byte, error) {
+	f, err := Build([]byte(hyperparameters))
 	if err != nil {
 		return nil, err
 	}
+	var h struct{ Vocab int64 }
+	if err := json.Unmarshal([]byte(hyperparameters), &h); err != nil {
+		return nil, err
+	}
+	tokens, types := bytewise(h.Vocab)
 	f.Set("tokenizer.ggml.model", "llama").Set("tokenizer.ggml.pre", "default").
 		Set("tokenizer.ggml.tokens", tokens).Set("tokenizer.ggml.scores", make([]float32, len(tokens))).
 		Set("tokenizer.ggml.token_type", types).Set("tokenizer.ggml.bos_token_id", 1).

@@ -18,10 +18,12 @@ import (
 	"hwledger/sidecar/engines"
 )
 
-// ollama is a stand-in for Ollama's daemon, by the shapes of its API reference.
+// ollama is a stand-in for Ollama's daemon, by what a real one answered
+// (sidecar/ollama_test.go asks that).
 type ollama struct {
 	mu     sync.Mutex
-	loaded map[string]int64
+	loaded map[string]int64 // contexts
+	loads  int
 }
 
 func (o *ollama) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,29 +40,33 @@ func (o *ollama) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"models":[%s]}`, strings.Join(models, ","))
 	case "/api/generate":
 		var q struct {
-			Model     string
-			KeepAlive *int `json:"keep_alive"`
-			Options   struct {
+			Model, Prompt string
+			KeepAlive     *int `json:"keep_alive"`
+			Options       struct {
 				NumCtx int64 `json:"num_ctx"`
 			}
 		}
-		if json.NewDecoder(r.Body).Decode(&q) != nil || q.KeepAlive == nil {
+		if json.NewDecoder(r.Body).Decode(&q) != nil {
 			w.WriteHeader(http.StatusBadRequest)
 			return
+		}
+		unload := q.KeepAlive != nil && *q.KeepAlive == 0
+		if held, there := o.loaded[q.Model]; q.Model != "absent" && !unload && (!there || held != q.Options.NumCtx) {
+			o.loaded[q.Model] = q.Options.NumCtx
+			o.loads++
 		}
 		switch {
 		case q.Model == "absent":
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, `{"error":"model 'absent' not found"}`)
-		case *q.KeepAlive == 0:
+		case unload:
 			delete(o.loaded, q.Model)
 			fmt.Fprintf(w, `{"model":%q,"response":"","done":true,"done_reason":"unload"}`, q.Model)
+		case q.Prompt != "":
+			fmt.Fprintf(w, `{"model":%q,"response":"yes","done":false}`+"\n"+`{"model":%q,"response":"","done":true,"done_reason":"stop","prompt_eval_count":2,"eval_count":1}`+"\n", q.Model, q.Model)
 		default:
-			o.loaded[q.Model] = q.Options.NumCtx
 			fmt.Fprintf(w, `{"model":%q,"response":"","done":true,"done_reason":"load"}`, q.Model)
 		}
-	case "/v1/completions":
-		fmt.Fprint(w, "data: {\"choices\":[{\"text\":\"yes\",\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}
@@ -208,7 +214,11 @@ func TestDaemonModels(t *testing.T) {
 		}
 		return st
 	}
-	if _, err := first.Stop(t.Context(), launch("theirs", sidecar.Session).ID); err != nil || !holds("theirs") {
+	theirs := launch("theirs", sidecar.Session).ID
+	if _, err := first.Call(t.Context(), theirs, sidecar.Call{Prompt: "x"}, nil); err != nil || o.loads != 0 {
+		t.Errorf("%v: a model that was there before was loaded %d times", err, o.loads)
+	}
+	if _, err := first.Stop(t.Context(), theirs); err != nil || !holds("theirs") {
 		t.Errorf("%v: a model that was there before was unloaded", err)
 	}
 	crashed := launch("session", sidecar.Session)
@@ -233,6 +243,10 @@ func TestDaemonModels(t *testing.T) {
 	}
 	if holds("session") {
 		t.Error("the model of a session that ended is still there")
+	}
+	loads := o.loads
+	if _, err := second.Call(t.Context(), detached.ID, sidecar.Call{Prompt: "x"}, nil); err != nil || o.loads != loads {
+		t.Errorf("%v: it was loaded again", err)
 	}
 	if _, err := second.Stop(t.Context(), detached.ID); err != nil || holds("detached") {
 		t.Errorf("%v: the detached one is still there", err)

@@ -14,6 +14,7 @@ type attnInput struct {
 	kRot, vRot       id
 	kRotDim, vRotDim int64
 	built            bool
+	cast             bool // the mask was narrowed
 }
 
 // builder makes the worst-case prompt graph of a model: n_ubatch tokens over
@@ -49,9 +50,12 @@ type builder struct {
 
 func newBuilder(m *model.Model, s *settings, stored []quant.Stored, layers []int) *builder {
 	b := &builder{m: m, s: s, q: quirksOf(m.Arch), d: m.Hidden, seqs: s.nSeq, stored: stored, streams: s.streams}
-	b.tokens = pad(min(s.nCtx, s.nUBatch), b.seqs)
+	b.tokens = min(s.nCtx, s.nUBatch)
+	if !s.own { // its batch need not be the same for every sequence
+		b.tokens = pad(b.tokens, b.seqs)
+	}
 	b.outputs = min(s.nCtx, s.nUBatch, s.nOutputs)
-	b.g.host, b.g.dev = s.placed.host, s.placed.host
+	b.g.host, b.g.dev, b.g.outsideInputs = s.placed.host, s.placed.host, s.rules.outsideInputs
 	nodes := nodesOf(m, layers)
 	b.g.nodes = make([]node, 0, nodes)
 	b.g.src = make([]id, 0, nodes+nodes/3)

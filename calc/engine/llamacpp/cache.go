@@ -98,7 +98,7 @@ func (s *settings) fillCache(m *model.Model) error {
 			if a, ok := x.(*model.MLA); ok && s.expanded {
 				stores = a.AppendExpanded(buf[:0], 1)
 			}
-			if err := s.addStores(c, x, stores, &q); err != nil {
+			if err := s.addStores(c, m, x, stores, &q); err != nil {
 				return err
 			}
 		}
@@ -106,7 +106,7 @@ func (s *settings) fillCache(m *model.Model) error {
 	return nil
 }
 
-func (s *settings) addStores(c *layerCache, x model.Mixer, stores []model.Store, q *quirks) error {
+func (s *settings) addStores(c *layerCache, m *model.Model, x model.Mixer, stores []model.Store, q *quirks) error {
 	for _, st := range stores {
 		t, n := s.typeK, st.Elems
 		switch st.Class {
@@ -129,6 +129,9 @@ func (s *settings) addStores(c *layerCache, x model.Mixer, stores []model.Store,
 			continue
 		}
 		if w := s.windowOf(st.Window, q); w > 0 {
+			if s.own {
+				w = s.ownWindow(m, w)
+			}
 			c.swa = true
 			c.cells = s.windowCells(w, s.swaFull)
 			s.cellsSWA = c.cells

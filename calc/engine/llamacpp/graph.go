@@ -61,6 +61,8 @@ type graph struct {
 	// offload: the first device runs operations on many rows whose weight is on
 	// the host, which is copied over for them.
 	offload bool
+	// outsideInputs: inputs have buffers of their own.
+	outsideInputs bool
 }
 
 // offloadRows is how many rows an operation has to have for a device to take it
@@ -120,7 +122,11 @@ func (g *graph) store(src ...id) id {
 func (g *graph) in(elem int8, s shape) id {
 	dev := g.dev
 	g.dev = g.host
-	n := g.push(node{size: int64(elem) * s.elems(), shape: s, elem: elem, role: input, root: none, fixed: true})
+	size := int64(elem) * s.elems()
+	if g.outsideInputs {
+		size = 0
+	}
+	n := g.push(node{size: size, shape: s, elem: elem, role: input, root: none, fixed: true})
 	g.dev = dev
 	g.inputs = append(g.inputs, n)
 	return n

@@ -124,11 +124,19 @@ func (b *builder) caches(in *attnInput) {
 	if b.s.flash && !b.s.rules.wideMask {
 		elem = 2
 	}
-	s := shape{in.cells, t / b.streams, 1, b.streams}
-	in.mask = b.g.in(elem, s)
-	if b.s.flash && b.s.rules.wideMask {
-		in.mask = b.g.typed(2, s, in.mask)
+	in.mask = b.g.in(elem, shape{in.cells, t / b.streams, 1, b.streams})
+	if b.s.flash && !b.s.rules.lateCast {
+		b.narrow(in)
 	}
+}
+
+// narrow returns the mask for the fused kernel, which takes f16.
+func (b *builder) narrow(in *attnInput) id {
+	if b.s.rules.wideMask && !in.cast {
+		in.cast = true
+		in.mask = b.g.typed(2, b.g.shape(in.mask), in.mask)
+	}
+	return in.mask
 }
 
 // rotateKey and rotateValue turn what a quantized cache of n-wide heads
@@ -204,7 +212,7 @@ func (b *builder) flash(q id, heads, kvHeads, kd, vd int64, in *attnInput) id {
 	if b.s.typeV == f32 {
 		v = g.typed(2, shape{vd, in.cells, kvHeads, b.streams})
 	}
-	y := g.op(shape{vd, heads, b.tokens / b.streams, b.streams}, q, k, v, in.mask)
+	y := g.op(shape{vd, heads, b.tokens / b.streams, b.streams}, q, k, v, b.narrow(in))
 	b.copies(y, b.s.typeK, kvHeads*kd, in)
 	b.copies(y, b.s.typeV, kvHeads*vd, in)
 	return g.view(y, b.rows(heads*vd))

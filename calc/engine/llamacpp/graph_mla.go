@@ -59,7 +59,7 @@ func (b *builder) attendLatent(a *model.MLA, q, k id, in *attnInput) id {
 			kc = g.typed(2, shape{width, in.cells, 1, b.streams})
 			vc = g.typed(2, shape{a.KVLoRARank, in.cells, 1, b.streams})
 		}
-		y = g.op(shape{a.KVLoRARank, a.Heads, per, b.streams}, q, kc, vc, in.mask)
+		y = g.op(shape{a.KVLoRARank, a.Heads, per, b.streams}, q, kc, vc, b.narrow(in))
 		b.copies(y, b.s.typeK, width, in) // values are a view of the same copy
 		y = b.matrix(g.op(shape{a.ValDim, per, a.Heads, b.streams}, g.view(y, shape{a.KVLoRARank, per, a.Heads, b.streams})), a.KVLoRARank)
 		y = g.view(y, shape{a.ValDim, a.Heads, per, b.streams})

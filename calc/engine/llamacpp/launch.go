@@ -183,7 +183,7 @@ func (e *llama) modelfile(l engine.Launch, s *settings) (*engine.Command, error)
 	var b strings.Builder
 	fmt.Fprintf(&b, "FROM %s\n", from)
 	fmt.Fprintf(&b, "PARAMETER num_ctx %d\n", s.nCtxSeq)
-	fmt.Fprintf(&b, "PARAMETER num_batch %d\n", s.nBatch)
+	fmt.Fprintf(&b, "PARAMETER num_batch %d\n", s.nUBatch)
 	// Ollama gives it to llama-server as -ngl; without, it loads what it finds
 	// room for. (llm/llama_server.go)
 	fmt.Fprintf(&b, "PARAMETER num_gpu %d\n", len(l.Model.Layers)+1-s.placed.start)
@@ -214,9 +214,6 @@ func (e *llama) modelfile(l engine.Launch, s *settings) (*engine.Command, error)
 	}
 	if conversion != "" {
 		c.Notes = append(c.Notes, conversion)
-	}
-	if l.Load.BatchTokens > 0 {
-		c.Unsaid(fmt.Sprintf("batch_tokens %d", l.Load.BatchTokens), "Ollama has num_batch, which is not n_ubatch")
 	}
 	if l.Load.CPUMoELayers > 0 {
 		c.Unsaid(fmt.Sprintf("cpu_moe_layers %d", l.Load.CPUMoELayers), "Ollama leaves whole layers in system memory (num_gpu)")

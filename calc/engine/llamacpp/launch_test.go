@@ -108,7 +108,7 @@ func TestCommandIsAccepted(t *testing.T) {
 		for range r.IntN(3) {
 			hw.Devices = append(hw.Devices, engine.Device{Name: "card", Vendor: "nvidia", Total: engine.GiB, Free: engine.GiB, Usable: engine.GiB})
 		}
-		_, argv := command(t, calc.Request{Model: m, Engine: "llama.cpp", Load: load, Hardware: hw}, "/nowhere/model.gguf", 9)
+		_, argv := command(t, calc.Request{Model: m, Engine: "llama.cpp", Load: load, Hardware: hw}, "/nowhere/model.gguf", freePort(t))
 		out, err := exec.Command(server, argv[1:]...).CombinedOutput()
 		if err == nil {
 			t.Fatalf("%v: it started without a model", argv)

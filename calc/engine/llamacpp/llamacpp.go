@@ -20,8 +20,14 @@ type llama struct {
 	// slots are those that the program opens by itself, whose sequences share
 	// the context; 0 for one for each sequence.
 	slots int64
-	// pinned is the llama.cpp version inside, "" when Load.Version says it.
-	pinned string
+	// oneBatch: the batch is evaluated whole, so that there is one number for
+	// both.
+	oneBatch bool
+	// trained: no context is longer than the model was trained for.
+	trained bool
+	// inside finds the llama.cpp in a release of the program; nil when
+	// Load.Version is llama.cpp's own.
+	inside func(release string) (inside, error)
 }
 
 // New returns llama.cpp as llama-server starts it with a given number of
@@ -46,14 +52,6 @@ func (*llama) Alternatives(*model.Model) (weights, cacheTypes []string) {
 	return []string{"Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K"}, []string{"q8_0", "q4_0"}
 }
 
-// baseVersion returns the llama.cpp version to plan by.
-func (e *llama) baseVersion(v string) string {
-	if e.pinned != "" {
-		return e.pinned
-	}
-	return v
-}
-
 // Plan sizes the load. It returns *model.Error when llama.cpp would refuse the
 // model or a setting.
 func (e *llama) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*engine.Usage, error) {
@@ -66,10 +64,10 @@ func (e *llama) Plan(m *model.Model, load engine.Load, hw engine.Hardware) (*eng
 		return nil, err
 	}
 	u.Version = s.rules.version
-	if load.Version == "" && e.pinned == "" {
-		u.Assume("engine_version", s.rules.version, "the newest known")
-	} else if e.pinned != "" {
+	if e.inside != nil {
 		u.Version = load.Version
+	} else if load.Version == "" {
+		u.Assume("engine_version", s.rules.version, "the newest known")
 	}
 	if err := refuseStart(m, s); err != nil {
 		return nil, err

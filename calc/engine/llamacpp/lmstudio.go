@@ -8,5 +8,5 @@ import "hwledger/calc/engine"
 // Studio's own; which build is inside its runtimes is not published, so the
 // newest rules hold.
 func LMStudio() engine.Engine {
-	return &llama{name: "lmstudio", batch: 512, slots: 4, unified: true, swaFull: true, pinned: Newest}
+	return &llama{name: "lmstudio", batch: 512, slots: 4, unified: true, swaFull: true, inside: func(string) (inside, error) { return inside{version: Newest}, nil }}
 }

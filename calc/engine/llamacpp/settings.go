@@ -1,6 +1,7 @@
 package llamacpp
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -15,6 +16,7 @@ const f32 = ggml.F32
 type settings struct {
 	sizes
 	rules        rules
+	runner, own  bool // see inside
 	flash        bool
 	swaFull      bool
 	offloadKQV   bool
@@ -97,18 +99,32 @@ func (e *llama) settingsFor(m *model.Model, load engine.Load, hw engine.Hardware
 		return nil, err
 	}
 	s := &settings{rotate: true}
-	var err error
-	if s.rules, err = rulesFor(e.baseVersion(load.Version)); err != nil {
+	in, err := inside{version: load.Version}, error(nil)
+	if e.inside != nil {
+		if in, err = e.inside(load.Version); err != nil {
+			return nil, err
+		}
+	}
+	if s.rules, err = rulesFor(in.version); err != nil {
 		return nil, err
 	}
+	s.runner, s.own = in.runner, in.own(m.Arch)
+	if s.own {
+		s.rules.asOwn()
+		note := "Ollama " + load.Version + " runs " + m.Arch + " in an engine of its own"
+		if !ownMeasured[m.Arch] {
+			note += ", where its compute buffer was not measured"
+		}
+		u.Notes = append(u.Notes, note)
+	}
 	r := &flagReader{f: load.Flags}
-	s.swaFull = r.bool("swa_full", e.swaFull)
+	s.swaFull = r.bool("swa_full", e.swaFull || s.runner && !s.own)
 	s.offloadKQV = r.bool("offload_kqv", !r.bool("no_kv_offload", false))
 	s.opOffload = !r.bool("no_op_offload", false)
 	s.mmap = !r.bool("no_mmap", false)
 	s.repack = !r.bool("no_repack", false)
 	s.mmproj = r.bool("mmproj", false)
-	s.embeddings = r.bool("embeddings", false)
+	s.embeddings = r.bool("embeddings", s.runner)
 	if err := e.contextOf(s, r, m, load, u); err != nil {
 		return nil, err
 	}
@@ -152,26 +168,19 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 	if load.BatchTokens > maxBatch {
 		return model.Errorf(model.InvalidArgument, "batch_tokens", "%d is more than the %d that can be planned", load.BatchTokens, maxBatch)
 	}
-	nCtx := r.int("n_ctx", load.ContextTokens*s.whole, 0, maxContext)
+	each := load.ContextTokens
+	if e.trained && m.Context > 0 && each > m.Context {
+		each = m.Context
+		u.Notes = append(u.Notes, fmt.Sprintf("%s gives a sequence no more than the %d tokens that the model was trained for", e.name, each))
+	}
+	nCtx := r.int("n_ctx", each*s.whole, 0, maxContext)
 	if nCtx == 0 {
 		nCtx = m.Context
 	}
 	if nCtx <= 0 {
 		return model.Errorf(model.InvalidArgument, "context_tokens", "neither the load nor the model gives a context length")
 	}
-	def := e.batch
-	nBatch := r.int("n_batch", max(def, load.BatchTokens), 1, maxBatch)
-	if _, ok := load.Flags["n_batch"]; !ok {
-		u.Assume("flags.n_batch", strconv.FormatInt(nBatch, 10), e.name+"'s default")
-	}
-	ub := load.BatchTokens
-	if ub == 0 {
-		ub = 512
-	}
-	nUBatch := r.int("n_ubatch", ub, 0, maxBatch)
-	if _, ok := load.Flags["n_ubatch"]; !ok && load.BatchTokens == 0 {
-		u.Assume("flags.n_ubatch", "512", e.name+"'s default")
-	}
+	nBatch, nUBatch := e.batches(s, r, load, nCtx/nSeq, nSeq, u)
 	rows := int64(0)
 	if s.rules.serverRows {
 		rows = nSeq
@@ -198,6 +207,35 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 	var err error
 	s.sizes, err = resolve(nCtx, nSeq, nBatch, nUBatch, nOutputs, padding, unified, m.Causal || !isEncoder(m))
 	return err
+}
+
+// batches reads the batch, and how much of it is evaluated at once.
+func (e *llama) batches(s *settings, r *flagReader, load engine.Load, each, nSeq int64, u *engine.Usage) (nBatch, nUBatch int64) {
+	def := max(e.batch, load.BatchTokens)
+	if e.oneBatch && load.BatchTokens > 0 {
+		def = load.BatchTokens
+	}
+	nBatch = r.int("n_batch", def, 1, maxBatch)
+	_, given := load.Flags["n_batch"]
+	if !given && (!e.oneBatch || load.BatchTokens == 0) {
+		u.Assume("flags.n_batch", strconv.FormatInt(nBatch, 10), e.name+"'s default")
+	}
+	ub := load.BatchTokens
+	if ub == 0 {
+		ub = 512
+	}
+	if e.oneBatch {
+		ub = nBatch
+	}
+	if s.runner { // each sequence has its batch, of its context at most
+		ub = min(nBatch, max(each, 1))
+		nBatch = ub * nSeq
+	}
+	nUBatch = r.int("n_ubatch", ub, 0, maxBatch)
+	if _, ok := load.Flags["n_ubatch"]; !ok && load.BatchTokens == 0 && !e.oneBatch {
+		u.Assume("flags.n_ubatch", "512", e.name+"'s default")
+	}
+	return nBatch, nUBatch
 }
 
 // isEncoder reports a model that keeps no cache at all.

@@ -47,7 +47,9 @@ func (p *planner) plan() error {
 	p.cacheTerms()
 	expected, apart := s.computeBuffers(p.m, stored, align)
 	p.computeTerms(expected, apart)
-	p.outputTerm()
+	if !p.s.own {
+		p.outputTerm()
+	}
 	p.runtimeTerms()
 	p.hw.Correct(p.e.name, &p.load, p.u.Terms)
 	p.summarise(perLayer)
@@ -161,7 +163,7 @@ func (p *planner) computeTerms(buffers, apart []int64) {
 		if d != s.placed.devices {
 			w, conf = deviceSpread, engine.Estimated
 		}
-		if !q.known {
+		if !q.known || s.own && !ownMeasured[p.m.Arch] {
 			w, conf = unknownSpread, engine.Estimated
 		}
 		low, high := min(n, apart[d]), max(n, apart[d])

@@ -33,6 +33,9 @@ type rules struct {
 	// wideMask: masks are made as f32 on the host and cast for flash
 	// attention (before b9400).
 	wideMask bool
+	// lateCast: that cast comes where the first layer reads the mask, not before
+	// it writes its rows (before b7700).
+	lateCast bool
 	// oldPadding: cells are padded to 32, or 256 with flash attention, and
 	// n_ctx is not (before b7000).
 	oldPadding bool
@@ -48,6 +51,8 @@ type rules struct {
 	// fits: options that are left open are changed to fit the devices, unless
 	// --fit off forbids it (b7407 and later, pull request 16653 of December 2025).
 	fits bool
+	// outsideInputs: inputs are no part of the compute buffer (Ollama's engine).
+	outsideInputs bool
 	// serverRows: llama-server reserves logits for its slots only, and takes
 	// unified slots when not told how many (b9400 and later).
 	serverRows bool
@@ -91,6 +96,7 @@ func rulesFor(version string) (rules, error) {
 		plainLatent:   build < buildLatent,
 		scratch:       build >= buildScratch,
 		wideMask:      build < buildNarrow,
+		lateCast:      build < buildEmbd,
 		oldPadding:    build < buildPadding,
 		embdInput:     build >= buildEmbd,
 		rowIndex:      build >= buildIndex,

@@ -64,8 +64,9 @@ func (s *settings) weigh(m *model.Model, stored []quant.Stored, align []int64) (
 			put(p.host, i)
 		}
 	}
-	if !head && tied >= 0 && p.output != p.host {
-		// The embedding is used twice; the second time where the output is.
+	if !head && tied >= 0 && (p.output != p.host || s.own) {
+		// The embedding is used twice; the second time where the output is, for
+		// which Ollama's engine makes a copy wherever that is.
 		put(p.output, tied)
 	}
 	if s.mmap && p.host < int8(len(out)) && out[p.host] > 0 {
@@ -82,7 +83,7 @@ func (s *settings) loads(t *model.Tensor) bool {
 	case model.Text, model.Encoder:
 		return true
 	case model.Vision, model.Audio:
-		return s.mmproj
+		return s.mmproj || s.own
 	}
 	return false
 }
