@@ -272,7 +272,7 @@ func (s *sidecar) measured(u unit, took time.Duration, adopted bool) {
 	}
 	s.mu.Unlock()
 	if !adopted {
-		s.recordStart(log, r.Measured, took)
+		s.recordStart(log, own, r.Measured, took)
 	}
 }
 

@@ -45,7 +45,7 @@ func (s *sidecar) record(typ string, payload map[string]any) {
 // recordStart records what it took when it was ready beside what was predicted,
 // as a whole and of each term that plans have to learn of, and how long the
 // start took.
-func (s *sidecar) recordStart(log string, measured []Figure, took time.Duration) {
+func (s *sidecar) recordStart(log string, own, measured []Figure, took time.Duration) {
 	if s.m.opts.Recorder == nil {
 		return // looking for what it says is not for nothing
 	}
@@ -54,7 +54,7 @@ func (s *sidecar) recordStart(log string, measured []Figure, took time.Duration)
 		p["resident_bytes"] = n
 	}
 	if s.spec.Took != nil {
-		if terms := s.spec.Took(log, s.heldByDriver()); len(terms) > 0 {
+		if terms := s.spec.Took(log, own, s.heldByDriver()); len(terms) > 0 {
 			p["start"], p["terms"] = s.spec.Start, terms
 		}
 	}

@@ -81,11 +81,12 @@ type Spec struct {
 	TTL, Stall time.Duration
 	// Predicted is what the plan says it will take.
 	Predicted []Figure
-	// Start names what is started, the model with its load, and Took says of its
-	// log, and of what the driver says it holds of each pool, what it took of
-	// the terms of its plan. Took is nil where nothing is to be learnt.
+	// Start names what is started, the model with its load, and Took says what it
+	// took of the terms of its plan, by its log, by what it says itself and by
+	// what the driver says it holds of each pool. Took is nil where nothing is to
+	// be learnt.
 	Start string
-	Took  func(log string, held map[string]int64) []engine.Took
+	Took  func(log string, own []Figure, held map[string]int64) []engine.Took
 	// Reserve is what it needs of each pool of memory, in bytes.
 	Reserve map[string]int64
 	// Force starts it though it would not fit.

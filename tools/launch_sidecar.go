@@ -123,6 +123,12 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 	if err := p.plan(ctx, q, opts, found); err != nil {
 		return nil, err
 	}
+	if h := req.Hardware.Host; local && len(of) == 0 && h != nil && byProcessor[p.res.Engine] {
+		p.req.Hardware.Devices, of = []engine.Device{processor(h)}, []string{sidecar.HostPool}
+		if err := p.plan(ctx, q, opts, found); err != nil {
+			return nil, err
+		}
+	}
 	if local {
 		p.learn(of)
 	}
@@ -176,10 +182,15 @@ func (p *prepared) learn(of []string) {
 	}
 	hw := req.Hardware
 	p.spec.Start = calc.StartName(req.Model, &rules.Load)
-	p.spec.Took = func(log string, held map[string]int64) []engine.Took {
+	p.spec.Took = func(log string, own []sidecar.Figure, held map[string]int64) []engine.Took {
 		r, err := enginelog.Parse(log[:min(len(log), enginelog.MaxLog)])
 		if err != nil {
-			return nil
+			r = &enginelog.Report{Engine: rules.Engine}
+		}
+		for _, f := range own { // what a helper's process had before any model
+			if f.Name == engine.Runtime.String() {
+				r.Actual = append(r.Actual, enginelog.Actual{Name: "process", Category: engine.Runtime, Host: true, Bytes: engine.Bytes(f.Bytes)})
+			}
 		}
 		by := make([]engine.Bytes, len(of))
 		for i, id := range of {
@@ -242,6 +253,10 @@ func poolHardware(pools []sidecar.Pool) (engine.Hardware, []string) {
 	}
 	return hw, of
 }
+
+// byProcessor are engines whose plans take the processor for a device where there
+// is no other; llama.cpp's leave devices out.
+var byProcessor = map[string]bool{"transformers": true, "mistral.rs": true}
 
 // onDevices are engines that do not run on a processor alone.
 var onDevices = map[string]bool{"vllm": true, "sglang": true, "tgi": true, "tensorrt-llm": true}

@@ -46,10 +46,17 @@ func localHardware(ctx context.Context, opts Options, empty bool) (engine.Hardwa
 		return hw, model.Errorf(model.HardwareNotFound, "hardware", "neither an accelerator nor the system says how much memory it has").
 			WithHint(`hwledger-mcp doctor says why; name the accelerator ("RTX 4090") or give {"memory_bytes": 25757220864}`)
 	}
-	cpu := *hw.Host
-	cpu.Name, cpu.Vendor, cpu.Kind = inv.Host.CPU.Or("processor"), "cpu", engine.Unified
-	hw.Devices = []engine.Device{cpu}
+	hw.Devices = []engine.Device{processor(hw.Host)}
+	hw.Devices[0].Name = inv.Host.CPU.Or(hw.Devices[0].Name)
 	return hw, nil
+}
+
+// processor is what computes where there is no accelerator, in the system's
+// memory.
+func processor(host *engine.Device) engine.Device {
+	cpu := *host
+	cpu.Name, cpu.Vendor, cpu.Kind = "processor", "cpu", engine.Unified
+	return cpu
 }
 
 // localNotes says what a plan on this machine leaves out, and why.

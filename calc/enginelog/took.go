@@ -26,12 +26,12 @@ func (r *Report) Took(p *calc.Result, hw *engine.Hardware, held []engine.Bytes) 
 		if a.Category == engine.KVCache || a.Category == engine.State || a.Name == peak || strings.HasPrefix(a.Name, "draft ") {
 			continue
 		}
-		g := group{name: a.Name, category: a.Category, on: r.deviceOf(a, hw)}
+		g := group{name: a.Name, category: a.Category, on: r.deviceOf(a)}
 		at := slices.IndexFunc(groups, func(x group) bool { return x.name == g.name && x.category == g.category && x.on == g.on })
 		if at < 0 {
 			at = len(groups)
 			for j := range p.Terms {
-				if t := &p.Terms[j]; r.has(a, t) && isOn(t, g.on) {
+				if t := &p.Terms[j]; r.has(a, t) && isOn(t, g.on, hw) {
 					g.terms = append(g.terms, t)
 				}
 			}
@@ -39,7 +39,7 @@ func (r *Report) Took(p *calc.Result, hw *engine.Hardware, held []engine.Bytes) 
 		}
 		groups[at].took += a.Bytes
 	}
-	groups = append(groups, r.rest(p, groups)...)
+	groups = append(groups, r.rest(p, hw, groups)...)
 	groups = append(groups, r.contexts(p, hw, held)...)
 	var out []engine.Took
 	for i := range groups {
@@ -69,23 +69,23 @@ type group struct {
 const onHost = -1
 
 // deviceOf is the plan's device that a figure is of.
-func (r *Report) deviceOf(a *Actual, hw *engine.Hardware) int {
+func (r *Report) deviceOf(a *Actual) int {
 	switch {
+	case a.Host:
+		return onHost
 	case !r.byBuffer():
 		return 0 // of the first rank
-	case a.Host && len(hw.Devices) > 0 && hw.Devices[0].Vendor != "cpu":
-		return onHost
-	case a.Host:
-		return 0 // without an accelerator the processor is the device
 	}
 	// Backends number their devices: CUDA0, Vulkan1.
 	digits := a.On[len(strings.TrimRight(a.On, "0123456789")):]
 	return int(count(digits))
 }
 
-func isOn(t *engine.Term, device int) bool {
+// isOn reports whether a term is on a device of the hardware. Without an
+// accelerator the processor is the device, and all is in the host's memory.
+func isOn(t *engine.Term, device int, hw *engine.Hardware) bool {
 	if device == onHost {
-		return len(t.On) == 0
+		return hw.DeviceOf(t) == engine.HostDevice
 	}
 	return slices.Contains(t.On, device)
 }
@@ -93,7 +93,7 @@ func isOn(t *engine.Term, device int) bool {
 // rest is what the pool of an engine that sizes it by what is left says of
 // terms that no figure has: they took what the pool is smaller by than planned,
 // beyond what the figures explain.
-func (r *Report) rest(p *calc.Result, figures []group) []group {
+func (r *Report) rest(p *calc.Result, hw *engine.Hardware, figures []group) []group {
 	at := slices.IndexFunc(r.Actual, func(a Actual) bool { return strings.HasSuffix(a.Name, "pool") && a.Category == engine.KVCache })
 	if at < 0 || p.Cache.Pool == 0 {
 		return nil
@@ -101,7 +101,7 @@ func (r *Report) rest(p *calc.Result, figures []group) []group {
 	g := group{name: "rest", took: p.Cache.Pool - r.Actual[at].Bytes}
 	for i := range p.Terms {
 		t := &p.Terms[i]
-		if t.Outside || !isOn(t, 0) || t.Category == engine.KVCache || t.Category == engine.State {
+		if t.Outside || !isOn(t, 0, hw) || t.Category == engine.KVCache || t.Category == engine.State {
 			continue
 		}
 		logged := slices.IndexFunc(figures, func(f group) bool { return slices.Contains(f.terms, t) })
@@ -133,12 +133,12 @@ func (r *Report) contexts(p *calc.Result, hw *engine.Hardware, held []engine.Byt
 	for d := range min(len(held), len(hw.Devices)) {
 		g := group{name: "device", category: engine.Runtime, on: d, took: held[d]}
 		for i := range r.Actual {
-			if a := &r.Actual[i]; !a.Host && r.deviceOf(a, hw) == d {
+			if a := &r.Actual[i]; !a.Host && r.deviceOf(a) == d {
 				g.took -= a.Bytes
 			}
 		}
 		for i := range p.Terms {
-			if t := &p.Terms[i]; t.Category == engine.Runtime && isOn(t, d) {
+			if t := &p.Terms[i]; t.Category == engine.Runtime && isOn(t, d, hw) {
 				g.terms = append(g.terms, t)
 			}
 		}

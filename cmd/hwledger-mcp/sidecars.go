@@ -33,7 +33,7 @@ func launchFlags(f *flag.FlagSet) *launching {
 		l.roots = append(l.roots, path)
 		return err
 	})
-	f.Func("engine-path", "program of an engine as `NAME=FILE`, such as llama-server=/opt/llama/bin/llama-server; more than once", func(v string) error {
+	f.Func("engine-path", "program of an engine as `NAME=FILE`, such as llama-server=/opt/llama/bin/llama-server, of a helper the Python that has its packages; more than once", func(v string) error {
 		name, path, ok := strings.Cut(v, "=")
 		if !ok || name == "" || path == "" {
 			return fmt.Errorf("it is not NAME=FILE")
@@ -70,7 +70,7 @@ func (l *launching) sidecars(e *env, machine tools.Machine, log *slog.Logger) (*
 		Local:    machine.Local,
 		Programs: &sidecar.Programs{Dir: filepath.Join(dir, "programs"), Paths: l.paths},
 		Roots:    append(stores(e.getenv, dir), l.roots...),
-		Helper:   helpers.Setup{Dir: filepath.Join(dir, "helpers")}.Find,
+		Helper:   helpers.Setup{Dir: filepath.Join(dir, "helpers"), Pythons: l.paths}.Find,
 	}, nil
 }
 

@@ -43,6 +43,9 @@ type Setup struct {
 	Dir string
 	// Uv is the program of that name, found in PATH when empty.
 	Uv string
+	// Pythons are those that run the helpers of engines instead, and have what
+	// they need.
+	Pythons map[string]string
 }
 
 // makeWithin bounds the making of an environment, which downloads.
@@ -60,7 +63,13 @@ func (s Setup) Find(engine string) (*sidecar.Helper, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &sidecar.Helper{Script: filepath.Join(dir, h.script)}
+	out := &sidecar.Helper{Script: filepath.Join(dir, h.script), Python: s.Pythons[engine]}
+	if out.Python != "" {
+		if _, err := exec.LookPath(out.Python); err != nil {
+			return nil, model.Errorf(model.EngineNotInstalled, "program", "%s, which is to run %s, cannot be run", out.Python, engine).WithHint("name a Python to the server with --engine-path %s=FILE", engine)
+		}
+		return out, nil
+	}
 	if h.requirements == "" {
 		if out.Python, err = exec.LookPath("python3"); err != nil {
 			return nil, model.Errorf(model.EngineNotInstalled, "program", "%s needs python3", engine).WithHint("install Python 3")
@@ -118,7 +127,7 @@ func (s Setup) environment(h *sidecar.Helper, dir, requirements string) error {
 	if e.uv == "" {
 		if e.uv, err = exec.LookPath("uv"); err != nil {
 			return model.Errorf(model.EngineNotInstalled, "program", "the environment of this helper is made with uv, which is not installed").
-				WithHint("install uv, or make %s by hand with the requirements in %s", e.venv, e.requirements)
+				WithHint("install uv, or name a Python that has them to the server with --engine-path ENGINE=FILE: %s lists them", e.requirements)
 		}
 	}
 	h.Prepare = e.make

@@ -75,17 +75,31 @@ class Transformers(Engine):
     def __init__(self):
         import transformers
 
+        # Names are imported when they are first used: these load torch.
+        self.causal, self.tokens = transformers.AutoModelForCausalLM, transformers.AutoTokenizer
         self.lib, self.version, self.model = transformers, transformers.__version__, None
         self.lock = threading.Lock()
+        self.process = resident().get("resident_bytes", 0)
 
     def load(self, params, progress):
         offline(params)
         progress("loading")
+        # Spreading a model over devices takes accelerate; without it the first
+        # device has all of it.
+        spread = {"device_map": "auto"} if importlib.util.find_spec("accelerate") else {}
         try:
-            self.tokenizer = self.lib.AutoTokenizer.from_pretrained(params["model"])
-            self.model = self.lib.AutoModelForCausalLM.from_pretrained(params["model"], dtype="auto", device_map="auto")
+            self.tokenizer = self.tokens.from_pretrained(params["model"])
+            self.model = self.causal.from_pretrained(params["model"], dtype="auto", **spread)
         except (ValueError, OSError) as e:
             raise Error(BAD_MODEL, str(e)) from e
+        if not spread:
+            import torch
+
+            for device in ("cuda", "mps"):
+                if getattr(torch, device).is_available():
+                    self.model.to(device)
+                    break
+        self.model.eval()
 
     def unload(self):
         import gc
@@ -104,6 +118,8 @@ class Transformers(Engine):
             for t in list(self.model.parameters()) + list(self.model.buffers()):
                 by[str(t.device)] = by.get(str(t.device), 0) + t.numel() * t.element_size()
             out["buffers"] = [{"kind": "weights", "device": d, "bytes": n} for d, n in by.items()]
+            if self.process:  # of Python and its libraries, before a model
+                out["buffers"].append({"kind": "runtime", "device": "cpu", "bytes": self.process})
         return out
 
     def generate(self, params, token, cancelled):
