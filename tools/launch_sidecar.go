@@ -116,9 +116,6 @@ func (q SidecarLaunch) prepare(ctx context.Context, opts Options) (*prepared, er
 		req.Hardware.History.Took = opts.history(ctx)
 	}
 	local := of != nil
-	if err := opts.Sidecars.release(ctx, &req); err != nil {
-		return nil, err
-	}
 	p := &prepared{req: req, ref: found.Reference}
 	if err := p.plan(ctx, q, opts, found); err != nil {
 		return nil, err

@@ -116,28 +116,6 @@ func daemonVersion(ctx context.Context, e *sidecar.Engine) (string, error) {
 	return v, nil
 }
 
-// release plans for the release of the daemon that runs, where none is named
-// and it says a number.
-func (s *Sidecars) release(ctx context.Context, req *calc.Request) error {
-	if req.Load.Version != "" {
-		return nil
-	}
-	for _, e := range s.Manager.For(req.Engine) {
-		if e.Daemon == nil {
-			continue
-		}
-		v, err := daemonVersion(ctx, e)
-		if err != nil {
-			return err
-		}
-		if v != "" && '0' <= v[0] && v[0] <= '9' {
-			req.Load.Version = v
-		}
-		return nil
-	}
-	return nil
-}
-
 // helper is what runs a helper: Python with its script, which gets the wrapped
 // program's arguments by message.
 func (s *Sidecars) helper(ctx context.Context, e *sidecar.Engine, c *engine.Command, out sidecar.Spec, offline bool) (sidecar.Spec, error) {
