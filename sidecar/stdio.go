@@ -2,7 +2,10 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"syscall"
 	"time"
 
 	"github.com/sourcegraph/jsonrpc2"
@@ -66,10 +69,14 @@ func (t *stdioTalk) load() {
 		t.ok = true
 		return
 	}
+	ended := errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE)
 	select {
-	case <-t.client.Done(): // the helper ended: its log and exit tell why
-		return
+	case <-t.client.Done():
+		ended = true
 	default:
+	}
+	if ended { // or about to: the helper's log and exit tell why
+		return
 	}
 	t.failure = &Failure{Kind: Unknown, Cause: clip(err.Error()), Permanent: true, Lines: t.c.s.log.Tail(failureLines, 4<<10)}
 	switch protocol.Code(err) {
