@@ -81,6 +81,18 @@ func TestCallOllama(t *testing.T) {
 	if held := s.Held(); len(held) != 1 || held[0].Context != 1024 || s.Starts() != starts {
 		t.Errorf("the call had it loaded again: %+v", held)
 	}
+	explained := call("explain_memory", "model=ollama:tiny", "log="+s.Log())
+	if explained["engine"] != "ollama" || explained["engine_version"] != s.Version() {
+		t.Errorf("%v of %v", explained["engine"], explained["engine_version"])
+	}
+	for _, d := range explained["differences"].([]any) {
+		if d := d.(map[string]any); d["within"] != true {
+			t.Errorf("%v", d["text"])
+		}
+	}
+	if n := len(explained["differences"].([]any)); n < 5 {
+		t.Errorf("the log tells %d figures: %v", n, explained)
+	}
 	if got := call("stop_sidecar", "id=one"); got["state"] != "stopped" || len(s.Held()) != 0 {
 		t.Errorf("%v, and %+v is held", got, s.Held())
 	}

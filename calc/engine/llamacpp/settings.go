@@ -142,6 +142,9 @@ func (e *llama) settingsFor(m *model.Model, load engine.Load, hw engine.Hardware
 	if err := s.place(m, load, hw, r, u); err != nil {
 		return nil, err
 	}
+	// Before 0.30 Ollama maps no file for a processor alone, its engine none at
+	// all. (llm/server.go, ml/backend/ggml/ggml.go)
+	s.mmap = s.mmap && !s.own && !(s.runner && s.placed.devices == 0)
 	s.pipeline = r.bool("pipeline_parallel", asynchronous(hw))
 	s.fragments = asynchronous(hw)
 	s.scratch = s.rules.scratch && len(hw.Devices) > 0 && hw.Devices[0].Vendor == "nvidia"
@@ -156,7 +159,11 @@ func (e *llama) contextOf(s *settings, r *flagReader, m *model.Model, load engin
 		s.whole = load.Sequences
 		u.Assume("flags.n_parallel", strconv.FormatInt(nSeq, 10), e.name+"'s default")
 	} else if !ok {
-		u.Assume("flags.n_parallel", strconv.FormatInt(nSeq, 10), "one slot for each sequence; llama-server without -np takes 4 unified slots")
+		why := "one slot for each sequence; llama-server without -np takes 4 unified slots"
+		if e.oneBatch {
+			why = "one slot for each sequence; Ollama opens as many as OLLAMA_NUM_PARALLEL of its server says, 1 by default"
+		}
+		u.Assume("flags.n_parallel", strconv.FormatInt(nSeq, 10), why)
 	}
 	unified := r.bool("kv_unified", e.unified) || s.rules.alwaysUnified
 	if _, ok := load.Flags["kv_unified"]; !ok && nSeq > 1 {

@@ -284,7 +284,9 @@ func (p *planner) notes() {
 		if s.mmap && s.repack {
 			note("weights are mapped from the file; matrices that the processor repacks become anonymous memory of the same size")
 		}
-		note("llama-server also keeps up to 8 GiB of prompts in memory (--cache-ram) as they come")
+		if !s.runner {
+			note("llama-server also keeps up to 8 GiB of prompts in memory (--cache-ram) as they come")
+		}
 	}
 	if s.copies() > 1 {
 		note("pipeline parallelism keeps 4 copies of every input; -ngl one layer short, or fewer devices, avoids them")
